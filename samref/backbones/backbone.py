@@ -1,0 +1,56 @@
+"""The protocol of a backbone: what the refiner may ask of a Segment Anything model."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from samref.structures import Candidates, Embedding, Prompts
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen Segment Anything model. A new one is one file here and one yaml in `conf/backbone`.
+
+    Attributes:
+        name: option name of the config group.
+        weights_sha256: hash of the file the weights came from; "" for random weights.
+        img_size: side of the square model frame in model px (1024 for the published models).
+        embedding_size: (h, w) of the image embedding.
+        mask_input_size: (h, w) of the logit grid, four times the embedding.
+        iou_head: the module that predicts IoUs; its last linear layer is what SAMRefiner++ adapts.
+    """
+
+    name: str
+    weights_sha256: str
+
+    @property
+    def img_size(self) -> int: ...
+
+    @property
+    def embedding_size(self) -> tuple[int, int]: ...
+
+    @property
+    def mask_input_size(self) -> tuple[int, int]: ...
+
+    @property
+    def iou_head(self) -> nn.Module: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def encode(self, image: npt.NDArray[np.uint8]) -> Embedding:
+        """Encodes one H x W x 3 uint8 RGB image."""
+        ...
+
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
+        """Decodes N prompted masks of the encoded image, all at once; prompts are in image px."""
+        ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Backbone:
+        """Moves the model, as `torch.nn.Module.to` does."""
+        ...

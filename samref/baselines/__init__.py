@@ -1,0 +1,1 @@
+"""Other refiners, measured by the same protocol as SAMRefiner."""

@@ -1,0 +1,21 @@
+"""Errors a user can act on: each message says what was found, what was expected and what to do."""
+
+
+class SamrefError(Exception):
+    """Base of every error whose message is meant for the user; `run.py` prints it as one sentence."""
+
+
+class InputError(SamrefError, ValueError):
+    """A value, shape or file content that is not what was promised (also a `ValueError`)."""
+
+
+class DatasetError(SamrefError):
+    """A data set folder that is missing, incomplete or not in its layout."""
+
+
+class ConfigError(SamrefError):
+    """An option with a value that makes no sense, or two options that contradict each other."""
+
+
+class WeightsError(SamrefError):
+    """A checkpoint that cannot be found, verified or loaded."""

@@ -1,0 +1,1 @@
+"""Noise-tolerant prompts mined from coarse masks (paper, section 3.2)."""
