@@ -1,0 +1,128 @@
+"""Excavation: the prompts of all masks of an image, in the combination asked for (paper, Fig. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samref.errors import ConfigError
+from samref.masks import MaskCrop, crop_mask, distance_inside
+from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
+from samref.prompts.gaussian import GaussianPrompt, gaussian_mask
+from samref.prompts.points import PointPrompt, innermost_point, mine_points
+from samref.structures import BoolArray, Embedding, FloatArray, Prompts
+
+PARTS = ("point", "box", "mask")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What excavation needs to know of the backbone.
+
+    Attributes:
+        img_size: side of the padded model frame, model px.
+        mask_input_size: (h, w) of the logit grid.
+    """
+
+    img_size: int
+    mask_input_size: tuple[int, int]
+
+
+class Excavator:
+    """Mines one of the seven prompt combinations from coarse masks."""
+
+    def __init__(self, use: Sequence[str], point: PointPrompt, box: BoxPrompt, mask: GaussianPrompt) -> None:
+        """Chooses what is mined and how.
+
+        Args:
+            use: subset of `point`, `box`, `mask`.
+            point: strategy of the points.
+            box: elasticity of the boxes.
+            mask: form of the mask prompt.
+        """
+        if not use or set(use) - set(PARTS):
+            raise ConfigError(f"prompts.use is {list(use)}; expected one or more of {', '.join(PARTS)}")
+        self.use = frozenset(use)
+        self.point, self.box, self.mask = point, box, mask
+
+    def __call__(self, masks: BoolArray, embedding: Embedding, frame: Frame) -> Prompts:
+        """The prompts of N masks.
+
+        Args:
+            masks: N x H x W bool, none of them empty.
+            embedding: of the image; only CEBox looks at its features.
+            frame: the backbone's sizes.
+        """
+        crops = [_require(crop_mask(mask), index) for index, mask in enumerate(masks)]
+        insides = [distance_inside(crop) for crop in crops]
+        centers = [innermost_point(*pair) for pair in zip(crops, insides, strict=True)]
+        boxes, expanded = self._boxes(masks, crops, centers, embedding)
+        coords, labels = mine_points(crops, insides, self.point) if "point" in self.use else (None, None)
+        return Prompts(
+            point_coords=coords,
+            point_labels=labels,
+            boxes=boxes.astype(np.float32) if "box" in self.use else None,
+            mask_input=self._masks(crops, insides, centers, expanded, embedding, frame) if "mask" in self.use else None,
+        )
+
+    def _boxes(
+        self,
+        masks: BoolArray,
+        crops: list[MaskCrop],
+        centers: list[tuple[float, float]],
+        embedding: Embedding,
+    ) -> tuple[np.ndarray, BoolArray]:
+        boxes = np.array([crop.box for crop in crops], dtype=np.int64).reshape(-1, 4)
+        if not (crops and "box" in self.use and self.box.elastic):
+            return boxes, np.zeros(len(crops), dtype=bool)
+        features = FeatureMap(unpadded_features(embedding), embedding.original_size)
+        points = np.array(centers, dtype=np.float32)
+        return elastic_boxes(boxes, masks, points, features, self.box)
+
+    def _masks(
+        self,
+        crops: list[MaskCrop],
+        insides: list[FloatArray],
+        centers: list[tuple[float, float]],
+        expanded: BoolArray,
+        embedding: Embedding,
+        frame: Frame,
+    ) -> FloatArray:
+        # The Gaussian is always centred on the distance-guided point, so that the point ablation (Table 2a)
+        # changes the points and nothing else.
+        logits = np.empty((len(crops), 1, *frame.mask_input_size), dtype=np.float32)
+        for row, (crop, inside, center) in enumerate(zip(crops, insides, centers, strict=True)):
+            logits[row, 0] = gaussian_mask(
+                crop,
+                inside,
+                center,
+                self.mask,
+                embedding.input_size,
+                frame.img_size,
+                frame.mask_input_size,
+                bool(expanded[row]),
+            )
+        return logits
+
+
+def unpadded_features(embedding: Embedding) -> FloatArray:
+    """The embedding cropped to the part that lies under the image: C x h' x w' float32.
+
+    The crop is the nearest whole number of cells, at least one.
+    """
+    grid = embedding.features.shape[-2:]
+    longest = max(embedding.input_size)
+    height, width = (
+        min(size, max(1, int(length * size / longest + 0.5)))
+        for size, length in zip(grid, embedding.input_size, strict=True)
+    )
+    features: FloatArray = embedding.features[0, :, :height, :width].float().cpu().numpy()
+    return features
+
+
+def _require(crop: MaskCrop | None, index: int) -> MaskCrop:
+    if crop is None:
+        raise ValueError(f"mask {index} is empty; excavation expects at least one foreground pixel")
+    return crop

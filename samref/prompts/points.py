@@ -1,0 +1,96 @@
+"""Distance-guided points and the other strategies of Table 2a (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from samref.errors import ConfigError
+from samref.masks import MaskCrop, distance_outside
+from samref.structures import FloatArray, IntArray
+
+STRATEGIES = ("distance_guided", "box_center", "random")
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """How points are mined.
+
+    Attributes:
+        strategy: `distance_guided` (the paper's), `box_center` or `random`.
+        negative: whether a negative point goes with the positive one.
+        seed: for `random`; a mask's point depends on the seed and the mask alone, never on batch order.
+    """
+
+    strategy: str
+    negative: bool
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(f"prompts.point.strategy is '{self.strategy}'; expected one of {', '.join(STRATEGIES)}")
+
+    def positive(self, crop: MaskCrop, inside: FloatArray) -> tuple[float, float]:
+        """The positive point (x, y) in image px, by the chosen strategy.
+
+        Args:
+            crop: the mask.
+            inside: `distance_inside(crop)`, which callers have at hand.
+        """
+        if self.strategy == "distance_guided":
+            return innermost_point(crop, inside)
+        if self.strategy == "box_center":
+            x0, y0, x1, y1 = crop.box
+            return (x0 + x1) / 2, (y0 + y1) / 2
+        return random_point(crop, self.seed)
+
+
+def innermost_point(crop: MaskCrop, inside: FloatArray) -> tuple[float, float]:
+    """The foreground pixel farthest from the background: argmax of D+, the first in row-major order."""
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    return float(crop.x + column), float(crop.y + row)
+
+
+def negative_point(crop: MaskCrop) -> tuple[float, float] | None:
+    """The background pixel of the tight box farthest from the foreground; None if the box is all foreground."""
+    outside = distance_outside(crop)
+    row, column = np.unravel_index(int(outside.argmax()), outside.shape)
+    if outside[row, column] == 0:
+        return None
+    x0, y0, _, _ = crop.box
+    return float(x0 + column), float(y0 + row)
+
+
+def random_point(crop: MaskCrop, seed: int) -> tuple[float, float]:
+    """A foreground pixel drawn uniformly, seeded by the mask's content and place."""
+    content = hashlib.blake2b(np.packbits(crop.in_box).tobytes(), digest_size=8)
+    content.update(repr((crop.box, seed)).encode())
+    generator = np.random.default_rng(int.from_bytes(content.digest(), "big"))
+    rows, columns = np.nonzero(crop.mask)
+    index = int(generator.integers(len(rows)))
+    return float(crop.x + columns[index]), float(crop.y + rows[index])
+
+
+def mine_points(crops: list[MaskCrop], insides: list[FloatArray], prompt: PointPrompt) -> tuple[FloatArray, IntArray]:
+    """Points of N non-empty masks.
+
+    Args:
+        crops: the masks.
+        insides: their `distance_inside`.
+        prompt: how points are mined.
+
+    Returns:
+        `point_coords` N x P x 2 float32 (x, y) in image px and `point_labels` N x P int64, with P = 2 if negative
+        points are wanted, else 1. A mask without a negative point has label -1 in its place.
+    """
+    count = 2 if prompt.negative else 1
+    coords = np.zeros((len(crops), count, 2), dtype=np.float32)
+    labels = np.full((len(crops), count), -1, dtype=np.int64)
+    for row, (crop, inside) in enumerate(zip(crops, insides, strict=True)):
+        coords[row, 0], labels[row, 0] = prompt.positive(crop, inside), 1
+        negative = negative_point(crop) if prompt.negative else None
+        if negative is not None:
+            coords[row, 1], labels[row, 1] = negative, 0
+    return coords, labels
