@@ -159,7 +159,7 @@ class Refinement:
         prompts: the prompts of the last round.
         flags: N strings: `refined`, `empty` (the coarse mask was empty and stays so), `fallback` (the
             refinement came out empty and the coarse mask was kept).
-        candidate_iou: N x 3 float32, IoU of the three candidates with `truth`, where truth was given.
+        candidate_iou: N x 3 float64, IoU of the three candidates with `truth`, where truth was given.
         candidates: N x 3 x H x W bool, only where asked for.
         logits: N x H x W float32 of the chosen candidate, only where asked for (semantic merging).
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.
@@ -171,7 +171,7 @@ class Refinement:
     iou_predictions: FloatArray
     prompts: Prompts
     flags: tuple[str, ...]
-    candidate_iou: FloatArray | None = None
+    candidate_iou: npt.NDArray[np.float64] | None = None
     candidates: BoolArray | None = None
     logits: FloatArray | None = None
     timing: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,48 @@
+# `make` lists what there is. Everything below works from a bare checkout: .venv is made and filled when needed.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench tables weights clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp a set of extras, so that `make demo` does not wait for the tools of `make test`.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@echo "installing samref and PyTorch into $(VENV) (a few minutes the first time)"
+	$(PY) -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@echo "installing samref, PyTorch and the test tools into $(VENV) (a few minutes the first time)"
+	$(PY) -m pip install --quiet -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run  ## see coarse masks improve, with the real model, on this machine's CPU
+	$(PY) run.py +experiment=demo
+
+test: $(VENV)/.dev  ## the whole test suite
+	$(PY) -m pytest -n auto --dist loadgroup
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.dev  ## speed, as ratios measured in one run
+	$(PY) -m benchmarks
+
+tables: $(VENV)/.run  ## every table of the paper: paper, ours, difference, command
+	$(PY) -m samref.report tables
+
+weights: $(VENV)/.run  ## fetch and verify the default weights
+	$(PY) -m samref.backbones.weights mobile_sam
+
+clean:  ## remove the environment and caches; outputs/ stays
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,40 @@
+"""Scores every image by its data set's protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from torch import nn
+
+from samref.callbacks.scoring import Scores, scorer_for
+from samref.datasets.dataset import MaskDataset
+
+
+class Evaluator(Callback):
+    """Adds per-mask scores to each outcome under `columns`, and leaves the data set's scores in `scores`."""
+
+    def __init__(self, dataset: MaskDataset) -> None:
+        self.scorer = scorer_for(dataset)
+        self.scores: Scores = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Moves the metrics to the device on which processes exchange them."""
+        if isinstance(self.scorer, nn.Module):
+            self.scorer.to(pl_module.device)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        """Scores one image."""
+        if self.scorer is not None and outputs["refinement"] is not None:
+            outputs["columns"] = self.scorer.update(batch, outputs["refinement"])
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gathers the scores over all processes and hands them to the loggers."""
+        if self.scorer is None:
+            return
+        self.scores = self.scorer.compute()
+        flat = {f"{part}/{key}": value for part, values in self.scores.items() for key, value in values.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(flat)

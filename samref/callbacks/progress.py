@@ -1,0 +1,59 @@
+"""A progress line on a terminal: images done, images per second, time left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class Speed(ProgressColumn):
+    """Images per second."""
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        return Text(f"{task.speed:.2f} img/s" if task.speed else "- img/s")
+
+
+class ProgressLine(Callback):
+    """Shows how far a run is; silent where the output is not a terminal."""
+
+    def __init__(self, label: str, total: int) -> None:
+        """Prepares the line.
+
+        Args:
+            label: what runs.
+            total: images of the run.
+        """
+        self.label, self.total = label, total
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the line."""
+        if trainer.is_global_zero:
+            self.progress.start()
+            self.task = self.progress.add_task(self.label, total=self.total)
+
+    on_predict_start = on_test_start
+
+    def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Moves it on; each process works on its share."""
+        if trainer.is_global_zero:
+            self.progress.advance(self.task, trainer.world_size)
+
+    on_predict_batch_end = on_test_batch_end
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the finished line on the screen."""
+        self.progress.stop()
+
+    on_predict_end = on_test_end
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the terminal back before an error is printed."""
+        self.progress.stop()

@@ -1,0 +1,41 @@
+"""The table at the end of a sweep, gathered from the reports its jobs left."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+
+from samref.report.sweep import write_sweep_table
+
+
+class SweepTable(Callback):  # type: ignore[misc]
+    """Shows *paper | ours | difference* when a sweep ends.
+
+    After each job the table is written anew, so that a sweep that stops half-way, or in which one job fails (Hydra
+    then never says that the sweep ended), leaves the table of what it finished.
+    """
+
+    def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
+        """Rewrites the table's files."""
+        if config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN":
+            write_sweep_table(self._folder(config))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Prints the table and where it lies."""
+        folder = self._folder(config)
+        table = write_sweep_table(folder)
+        if table is None:
+            logging.getLogger(__name__).warning("no finished report under %s", folder)
+            return
+        console = Console()
+        console.print(table)
+        console.print(f"table: {folder}/table.md, {folder}/table.csv", highlight=False, soft_wrap=True)
+
+    @staticmethod
+    def _folder(config: DictConfig) -> Path:
+        return Path(config.paths.outputs) / str(config.name)

@@ -1,0 +1,90 @@
+"""Composing the configuration in `conf/`, for Python callers and for tests; `run.py` lets Hydra do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from samref.errors import ConfigError, SamrefError
+
+GROUPS = ("dataset", "backbone", "prompts", "adaption", "refiner", "preset", "experiment")
+REFINER_KEYS = ("iterations", "selection", "cascade", "chunk_size")
+
+
+def config_dir() -> Path:
+    """The folder of the configuration: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that `python run.py OVERRIDES` would run with.
+
+    Raises:
+        ConfigError: for an unknown group, option or key.
+    """
+    try:
+        with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
+            cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    choices = cfg.hydra.runtime.choices
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return with_choices(cfg, choices)
+
+
+def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
+    """Adds to a composed configuration which option of each group it was composed from, for the record."""
+    with open_dict(cfg):
+        cfg.hydra_choices = {group: choices[group] for group in GROUPS if choices.get(group) is not None}
+    return cfg
+
+
+def compose_options(
+    backbone: str, prompts: str = "all", preset: str | None = None, overrides: Sequence[str] = (), **options: Any
+) -> DictConfig:
+    """The configuration behind `SAMRefiner.from_pretrained`.
+
+    Args:
+        backbone: option of the group `backbone`.
+        prompts: option of the group `prompts`.
+        preset: option of the group `preset`, or None.
+        overrides: more, in the command line's grammar.
+        **options: keys of `refiner`.
+
+    Raises:
+        ConfigError: for an unknown option.
+    """
+    unknown = set(options) - set(REFINER_KEYS)
+    if unknown:
+        known = ", ".join(("prompts", "preset", "overrides", *REFINER_KEYS))
+        raise ConfigError(f"unknown option {', '.join(sorted(unknown))}; expected some of {known}")
+    chosen = [f"backbone={backbone}", f"prompts={prompts}", *([f"+preset={preset}"] if preset else [])]
+    return compose_config([*chosen, *(f"refiner.{key}={value}" for key, value in options.items()), *overrides])
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain Python values, with every interpolation resolved."""
+    container = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def build(cfg: DictConfig, **parts: Any) -> Any:
+    """Instantiates a part of the configuration; our own errors come out as they are, not wrapped by Hydra."""
+    try:
+        return instantiate(cfg, **parts)
+    except HydraException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, SamrefError):
+            cause = cause.__cause__
+        if cause is None:
+            raise ConfigError(" ".join(str(error).split())) from error
+        raise cause from None

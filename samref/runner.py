@@ -1,0 +1,133 @@
+"""run(cfg) -> report: builds the parts a configuration names, runs them, writes the report last."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from lightning import Callback, Trainer, seed_everything
+from omegaconf import DictConfig, OmegaConf
+
+from samref import environment
+from samref.backbones.backbone import Backbone
+from samref.callbacks.evaluator import Evaluator
+from samref.callbacks.progress import ProgressLine
+from samref.callbacks.run_report import RunReport
+from samref.callbacks.writer import Writer
+from samref.configs import build
+from samref.datasets.datamodule import SampleDataModule
+from samref.datasets.dataset import MaskDataset
+from samref.errors import ConfigError
+from samref.job import Job
+from samref.module import RefinementModule
+from samref.refiner import Refiner
+
+Report = dict[str, Any]
+
+
+def run(cfg: DictConfig, command: str = "") -> Report:
+    """Runs one job, or returns the report of an earlier run of the same configuration.
+
+    Args:
+        cfg: composed configuration, see `samref.configs`.
+        command: what the user typed, for the report.
+
+    Returns:
+        The content of `report.json`, and under `folder` where it lies.
+
+    Raises:
+        SamrefError: for anything the user can mend; nothing half-written is left under a final name.
+    """
+    job = Job.of(cfg)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(job.folder / ".lock", timeout=0):
+            report = None if cfg.force else job.finished()
+            if report is None:
+                report = _run(cfg, job, command)
+                job.finish(report)
+                report["folder"] = str(job.folder)
+                return report
+            return {**report, "folder": str(job.folder), "reused": True}
+    except Timeout as error:
+        raise ConfigError(
+            f"{job.folder} is being written by another run; wait for it, or choose another paths.outputs"
+        ) from error
+
+
+def _run(cfg: DictConfig, job: Job, command: str) -> Report:
+    started = datetime.datetime.now(datetime.timezone.utc)
+    clock = time.perf_counter()
+    job.report_path.unlink(missing_ok=True)
+    seed_everything(cfg.seed, verbose=False)
+    dataset: MaskDataset = build(cfg.dataset)
+    data = SampleDataModule(dataset, num_workers=cfg.num_workers, limit=cfg.limit, on_error=cfg.on_error)
+    module = RefinementModule(
+        build_refiner(cfg), keep_candidates=cfg.save_candidates, keep_logits=dataset.protocol == "semantic"
+    )
+    evaluator, summary = Evaluator(dataset), RunReport(job.folder / "samples.csv")
+    callbacks: list[Callback] = [evaluator, summary, *_writers(cfg, dataset, job.folder)]
+    if cfg.callbacks.progress:
+        callbacks.append(ProgressLine(job.folder.name, len(data)))
+    trainer = _trainer(cfg, job.folder, callbacks)
+    if dataset.protocol == "none":
+        trainer.predict(module, data, return_predictions=False)
+    else:
+        trainer.test(module, data, verbose=False)
+    return {
+        "experiment": cfg.name,
+        "command": command,
+        "config": job.config,
+        "metrics": evaluator.scores,
+        "counts": summary.counts(),
+        "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.tally.failures],
+        "timing": {**summary.timing(), "wall": time.perf_counter() - clock},
+        "peak_memory_mb": environment.peak_memory_mb(),
+        "hardware": environment.hardware(),
+        "versions": environment.versions(),
+        "git": environment.git(),
+        "seed": cfg.seed,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def build_refiner(cfg: DictConfig) -> Refiner:
+    """The refiner of a configuration, around the process's one copy of its backbone."""
+    refiner: Refiner = build(cfg.refiner, backbone=shared_backbone(cfg.backbone), prompts=build(cfg.prompts))
+    return refiner
+
+
+def shared_backbone(cfg: DictConfig) -> Backbone:
+    """The backbone of a configuration; jobs of one sweep in one process load it once."""
+    return _load_backbone(json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _load_backbone(key: str) -> Backbone:
+    backbone: Backbone = build(OmegaConf.create(json.loads(key)))
+    return backbone
+
+
+def _writers(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> list[Callback]:
+    own = getattr(dataset, "output", None)
+    masks = Path(own) if own else folder / "masks" if cfg.save_masks or dataset.protocol == "none" else None
+    candidates = folder / "candidates" if cfg.save_candidates else None
+    return [Writer(dataset, masks, candidates)] if masks or candidates else []
+
+
+def _trainer(cfg: DictConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
+    # Lightning recommends more workers than a two-core machine has, and warns that test needs no grad mode.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    logger: Any = False
+    if cfg.logger.get("_target_"):
+        logger = build(cfg.logger, **({"save_dir": str(folder)} if "save_dir" in cfg.logger else {}))
+    extra = [build(callback) for callback in cfg.callbacks.extra.values()]
+    trainer: Trainer = build(cfg.trainer, logger=logger, callbacks=[*callbacks, *extra], default_root_dir=str(folder))
+    return trainer
