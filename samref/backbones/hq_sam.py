@@ -1,0 +1,44 @@
+"""HQ-SAM: SAM with one more output token, whose mask is added to SAM's."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from samref.backbones.decoder import decode_hq, hq_features
+from samref.backbones.modules import hq_sam_modules
+from samref.backbones.sam_backbone import SamBackbone, resolve_device
+from samref.structures import Candidates, Embedding
+
+
+class HqSamBackbone(SamBackbone):
+    """HQ-SAM with all of its candidates in sight; the packaged decoder returns the best one only.
+
+    Arguments are those of `SamBackbone`. `Embedding.interm` holds the image's fused HQ features.
+    """
+
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `SamBackbone.encode_pixels`."""
+        features, early = self.image_encoder(pixels)
+        return features, (hq_features(self.mask_decoder, features, early[0]),)
+
+    def decode_embeddings(self, embedding: Embedding, sparse: Tensor, dense: Tensor) -> Candidates:
+        """See `SamBackbone.decode_embeddings`; every mask is SAM's plus the HQ token's."""
+        image_pe = self.prompt_encoder.get_dense_pe()
+        return decode_hq(self.mask_decoder, embedding.features, image_pe, sparse, dense, embedding.interm[0])
+
+
+class HqSam(HqSamBackbone):
+    """HQ-SAM with a published encoder.
+
+    Args:
+        name: `hq_vit_tiny`, `hq_vit_b`, `hq_vit_l` or `hq_vit_h`.
+        weights: path of a checkpoint, or None for the published one.
+        sha256: accept only a file with this hash.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    """
+
+    def __init__(self, name: str, weights: str | None = None, sha256: str | None = None, device: str = "auto") -> None:
+        target = resolve_device(device)
+        super().__init__(name, hq_sam_modules(name.removeprefix("hq_")))
+        self.load(weights, sha256)
+        self.to(target)

@@ -1,0 +1,23 @@
+"""SAM's own models: ViT-B, ViT-L and ViT-H."""
+
+from __future__ import annotations
+
+from samref.backbones.modules import sam_modules
+from samref.backbones.sam_backbone import SamBackbone, resolve_device
+
+
+class Sam(SamBackbone):
+    """Segment Anything with one of its three plain ViT encoders.
+
+    Args:
+        name: `vit_b`, `vit_l` or `vit_h`.
+        weights: path of a checkpoint, or None for the published one.
+        sha256: accept only a file with this hash.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    """
+
+    def __init__(self, name: str, weights: str | None = None, sha256: str | None = None, device: str = "auto") -> None:
+        target = resolve_device(device)
+        super().__init__(name, sam_modules(name))
+        self.load(weights, sha256)
+        self.to(target)

@@ -1,0 +1,7 @@
+"""Published weights: found, verified and loaded. Also a command: `python -m samref.backbones.weights`."""
+
+from samref.backbones.weights.fetch import cache_folder, find_weights
+from samref.backbones.weights.loading import load_checkpoint
+from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint
+
+__all__ = ["CHECKPOINTS", "Checkpoint", "cache_folder", "find_weights", "load_checkpoint"]

@@ -1,0 +1,98 @@
+"""Checkpoint files: their hashes, reading them without running code of theirs, loading them strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from samref.errors import WeightsError
+
+StateDict = dict[str, Tensor]
+
+# TinyViT's classification head and derived tables: SAM uses neither, and only some files hold them.
+UNUSED = (".norm_head.", ".head.", ".attn.ab", ".attn.attention_bias_idxs")
+NAMED_AT_MOST = 4
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def content_sha256(state: Mapping[str, Tensor]) -> str:
+    """Hash of a state dict's names, types, shapes and values, in hexadecimal.
+
+    It does not depend on the file format or on the version of the library that wrote the file.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Reads a `.safetensors` file, or any other as a torch checkpoint with `weights_only=True`.
+
+    Raises:
+        WeightsError: when the file is damaged or holds anything but named tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged archive fails in as many ways as it has formats
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"cannot read {path} as a checkpoint ({reason}); expected a state dict saved by torch or "
+            "safetensors: download it again"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        keys = _some(list(map(str, state))) if isinstance(state, Mapping) else type(state).__name__
+        raise WeightsError(f"{path} holds {keys}; expected a state dict, that is names and tensors only")
+    return dict(state)
+
+
+def load_strictly(module: nn.Module, state: StateDict, source: str) -> None:
+    """Puts a state dict's tensors in place of the module's, in single precision.
+
+    Args:
+        module: a Segment Anything model; its parameters may be on the meta device.
+        state: names and tensors in the official layout; TinyViT's classification head is left out.
+        source: what to call the state dict in an error.
+
+    Raises:
+        WeightsError: naming the keys that are missing, unexpected or of another shape.
+    """
+    expected = module.state_dict()
+    unused = {key for key in state if key not in expected and any(part in key for part in UNUSED)}
+    state = {key: value for key, value in state.items() if key not in unused}
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    reshaped = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    findings = {"missing keys": missing, "unexpected keys": unexpected, "other shapes": reshaped}
+    if any(findings.values()):
+        found = "; ".join(f"{what}: {_some(keys)}" for what, keys in findings.items() if keys)
+        raise WeightsError(f"{source} is not a checkpoint of this backbone: {found}")
+    single = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    module.load_state_dict(single, assign=True)
+
+
+def _some(keys: list[str]) -> str:
+    named = ", ".join(keys[:NAMED_AT_MOST])
+    return named if len(keys) <= NAMED_AT_MOST else f"{named} and {len(keys) - NAMED_AT_MOST} more"
