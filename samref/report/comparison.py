@@ -1,0 +1,94 @@
+"""Meets the rows of a published table with the runs that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from samref.report.published import CHOICES, COUNTS, PublishedTable, Row
+from samref.report.runs import MISSING, SECONDS, Run, as_text, same
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of a published table beside what was measured.
+
+    Attributes:
+        row: as published.
+        runs: those that fill it; empty where there are none.
+        missing: the command that does the runs it still needs; empty where it needs none.
+        ours: number column -> measured value, in the paper's unit, None where not measured.
+        measured_with: how the runs differ from what the paper measured with; empty where they do not.
+    """
+
+    row: Row
+    runs: tuple[Run, ...]
+    missing: str
+    ours: dict[str, float | None]
+    measured_with: str
+
+    def difference(self, column: str) -> float | None:
+        """Ours minus the paper's, in the paper's unit."""
+        ours, paper = self.ours[column], self.row.paper[column]
+        return None if ours is None or paper is None else ours - paper
+
+    @property
+    def command(self) -> str:
+        """The commands that ran, or where a run is missing, those that would fill the row."""
+        return "; ".join(dict.fromkeys(filter(None, [*(run.command for run in self.runs), self.missing])))
+
+
+def compare(table: PublishedTable, runs: Sequence[Run]) -> list[Measured]:
+    """Every row of a table with the newest run that stands for it.
+
+    Args:
+        table: a published table.
+        runs: newest first.
+    """
+    candidates = [run for run in runs if run.experiment == table.experiment]
+    return [_measure(table, row, candidates) for row in table.rows]
+
+
+def _measure(table: PublishedTable, row: Row, candidates: Sequence[Run]) -> Measured:
+    newest = [next((run for run in candidates if run.matches(wanted)), None) for wanted in row.runs]
+    found = [run for run in newest if run is not None]
+    missing = [wanted for wanted, run in zip(row.runs, newest, strict=True) if run is None]
+    return Measured(
+        row=row,
+        runs=tuple(found),
+        missing=table.command_for(row, missing) if missing else "",
+        ours={column: _mean(found, metric, row.part) for column, metric in row.metrics.items()},
+        measured_with=_measured_with(row, found),
+    )
+
+
+def _mean(runs: Sequence[Run], metric: str, part: str) -> float | None:
+    values = [value for run in runs if (value := run.value(metric, part)) is not None]
+    return fmean(values) if values else None
+
+
+def _measured_with(row: Row, runs: Sequence[Run]) -> str:
+    if not runs:
+        return ""
+    said = [_deviation(key, value, run) for run in runs for key, value in row.setting.items()]
+    if len(runs) < len(row.runs):
+        said.append(f"{len(runs)} of {len(row.runs)} runs")
+    if any(metric in SECONDS for metric in row.metrics.values()):
+        hardware = [run.report.get("hardware") or {} for run in runs]
+        said += [str(parts.get("gpu") or parts.get("cpu") or "") for parts in hardware]
+    return ", ".join(dict.fromkeys(filter(None, said)))
+
+
+def _deviation(key: str, expected: Any, run: Run) -> str:
+    if key.startswith(COUNTS):
+        name = key.removeprefix(COUNTS)
+        found = (run.report.get("counts") or {}).get(name, MISSING)
+        label = f"{found} {name}"
+    else:
+        found = run.config(key)
+        label = as_text(found) if key.startswith(CHOICES) else f"{key.rsplit('.', 1)[-1]} {as_text(found)}"
+    if found is MISSING or same(found, expected):
+        return ""
+    return f"{label} (paper: {as_text(expected[0] if isinstance(expected, list) else expected)})"

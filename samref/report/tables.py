@@ -1,0 +1,67 @@
+"""Every table of the paper beside what has been measured: *paper | ours | difference | command*."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from samref.errors import ConfigError
+from samref.files import write_text
+from samref.report.comparison import Measured, compare
+from samref.report.published import PublishedTable, read_tables
+from samref.report.render import as_csv, as_markdown, on_screen
+from samref.report.runs import find_reports, read_runs
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+WIDTH = 100
+
+
+def show_tables(outputs: Sequence[Path], experiments: Path, write: Path, console: Console | None = None) -> None:
+    """Prints all tables and writes each as Markdown and CSV, and all of them as `tables.md` and `tables.csv`.
+
+    Args:
+        outputs: folders below which runs left their report.json.
+        experiments: folder of the published tables; reports in `*/results/` of it count too.
+        write: folder for the files.
+        console: where to print; standard output by default.
+
+    Raises:
+        ConfigError: if there are no published tables, or their files do not fit together.
+    """
+    tables = read_tables(experiments)
+    if not tables:
+        raise ConfigError(
+            f"{experiments} holds no folder with a table.yaml; give the project's folder by --experiments"
+        )
+    runs, problems = read_runs(find_reports([*outputs, *sorted(experiments.glob("*/results"))]))
+    console = console or wide_console()
+    compared = [(table, compare(table, runs)) for table in tables]
+    for table, rows in compared:
+        _print(table, rows, console)
+        write_text(write / f"{table.name}.md", as_markdown(table, rows))
+        write_text(write / f"{table.name}.csv", as_csv(table, rows))
+    write_text(write / "tables.md", "\n".join(["# Tables\n", *(as_markdown(*pair) for pair in compared)]))
+    write_text(write / "tables.csv", "".join(as_csv(*pair, header=k == 0) for k, pair in enumerate(compared)))
+    for problem in problems:
+        console.print(f"left out: {problem}", style="yellow", markup=False, soft_wrap=True)
+    filled = sum(any(row.runs for row in rows) for _, rows in compared)
+    files = f"{write}/tables.md, {write}/tables.csv"
+    console.print(f"{len(runs)} reports; {filled} of {len(tables)} tables have measured rows; {files}", soft_wrap=True)
+
+
+def wide_console() -> Console:
+    """Standard output, at least as wide as the tables where it is no terminal and has no width of its own."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def _print(table: PublishedTable, rows: Sequence[Measured], console: Console) -> None:
+    screen, footnotes = on_screen(table, rows)
+    console.print(table.title, style="bold", markup=False, soft_wrap=True)
+    console.print(screen)
+    # Commands are there to be copied: no line of them may be broken.
+    for line in [f"data: {table.data}", *footnotes, *(f"note: {note}" for note in table.notes)]:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print()
