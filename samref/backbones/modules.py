@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import segment_anything
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from samref.backbones.sam_backbone import SamModules
+from samref.errors import ConfigError
 
 
 def sam_modules(architecture: str) -> SamModules:
@@ -20,9 +22,13 @@ def sam_modules(architecture: str) -> SamModules:
 
     Args:
         architecture: `vit_b`, `vit_l` or `vit_h`.
+
+    Raises:
+        ConfigError: for another architecture.
     """
+    build = _builder(segment_anything.sam_model_registry, architecture)
     with torch.device("meta"):
-        return _parts(segment_anything.sam_model_registry[architecture]())
+        return _parts(build())
 
 
 def hq_sam_modules(architecture: str) -> SamModules:
@@ -30,8 +36,11 @@ def hq_sam_modules(architecture: str) -> SamModules:
 
     Args:
         architecture: `vit_tiny`, `vit_b`, `vit_l` or `vit_h`.
+
+    Raises:
+        ConfigError: for another architecture.
     """
-    build = import_hq().sam_model_registry[architecture]
+    build = _builder(import_hq().sam_model_registry, architecture)
     if architecture == "vit_tiny":
         return _without_classifier(_parts(build()))
     with torch.device("meta"):
@@ -50,6 +59,13 @@ def import_hq() -> Any:
         warnings.simplefilter("ignore")
         import segment_anything_hq
     return segment_anything_hq
+
+
+def _builder(registry: dict[str, Callable[[], nn.Module]], architecture: str) -> Callable[[], nn.Module]:
+    names = [name for name in registry if name != "default"]
+    if architecture not in names:
+        raise ConfigError(f"the architecture of the backbone is {architecture!r}; expected {', '.join(names)}")
+    return registry[architecture]
 
 
 def _parts(sam: Any) -> SamModules:

@@ -18,7 +18,7 @@ PATCH = 8
 
 
 class TinySam(SamBackbone):
-    """A SAM of 60 K random parameters; its masks mean nothing.
+    """A SAM of 93 K random parameters; its masks mean nothing.
 
     Args:
         name: `tiny`.

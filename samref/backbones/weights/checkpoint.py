@@ -20,11 +20,18 @@ NAMED_AT_MOST = 4
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
+    """Hash of a file's bytes, in hexadecimal.
+
+    Raises:
+        WeightsError: when it cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
     return digest.hexdigest()
 
 

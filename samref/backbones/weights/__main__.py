@@ -1,0 +1,99 @@
+"""`python -m samref.backbones.weights --list | --verify [NAME] | NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from samref.backbones.weights.fetch import find_weights
+from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_for
+from samref.backbones.weights.store import cached_paths, locked, remove, verified
+from samref.errors import WeightsError
+
+console = Console(highlight=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns 1 when a file is wrong, missing or cannot be fetched."""
+    parser = argparse.ArgumentParser(
+        prog="python -m samref.backbones.weights",
+        description="Fetch, list and verify the published weights. They are kept in $SAMREF_CACHE, else in the "
+        "platform's cache folder.",
+    )
+    parser.add_argument("name", nargs="?", help=f"backbone to fetch: {', '.join(CHECKPOINTS)}")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="what is published and what is cached")
+    what.add_argument("--verify", action="store_true", help="check the hash of every cached file, or of NAME's")
+    chosen = parser.parse_args(arguments)
+    if not (chosen.list or chosen.verify or chosen.name):
+        parser.error("give the name of a backbone, --list or --verify")
+    try:
+        entries = [checkpoint_for(chosen.name)] if chosen.name else list(CHECKPOINTS.values())
+        if chosen.list:
+            return show(entries)
+        if chosen.verify:
+            return verify(entries, demand_one=chosen.name is not None)
+        return fetch(chosen.name)
+    except WeightsError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), markup=False)
+        return 1
+
+
+def show(entries: list[Checkpoint]) -> int:
+    """Prints what is published, which of it is cached, and whom to cite."""
+    table = Table("backbone", "architecture", "MB", "licence", "sha256", "cached", box=None)
+    for entry in entries:
+        cached = [path.suffix.removeprefix(".") for path in cached_paths(entry) if path.exists()]
+        sha256 = f"{entry.sha256[:8]}..." if entry.sha256 else "first use"
+        row = (entry.name, entry.architecture, str(entry.megabytes), entry.licence, sha256)
+        table.add_row(*row, ", ".join(cached) or "-")
+    for column in table.columns:
+        column.no_wrap = True
+    console.print(table)
+    for credit in dict.fromkeys(entry.credit for entry in entries):
+        names = ", ".join(entry.name for entry in entries if entry.credit == credit)
+        console.print(f"{names}: {credit}", soft_wrap=True)
+    return 0
+
+
+def verify(entries: list[Checkpoint], demand_one: bool) -> int:
+    """Checks cached files and removes wrong ones; a missing one counts as wrong when it was asked for."""
+    table = Table("backbone", Column("file", overflow="fold"), Column("finding", overflow="fold"), box=None)
+    wrong = False
+    for entry in entries:
+        cached = [path for path in cached_paths(entry) if path.exists()]
+        if not cached:
+            table.add_row(entry.name, "-", "not cached")
+            wrong |= demand_one
+        for path in cached:
+            fault = _fault(entry, path)
+            table.add_row(entry.name, path.name, f"wrong, removed: {escape(fault)}" if fault else "ok")
+            wrong |= fault is not None
+    console.print(table)
+    return int(wrong)
+
+
+def _fault(entry: Checkpoint, path: Path) -> str | None:
+    with locked(entry):
+        try:
+            verified(entry, path)
+        except WeightsError as error:
+            remove(path)
+            return str(error)
+    return None
+
+
+def fetch(name: str) -> int:
+    """Makes sure that a backbone's weights are there, and prints where."""
+    found = find_weights(name)
+    console.print(f"{name}: {found.path}\nsha256 {found.sha256}", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
