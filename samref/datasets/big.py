@@ -1,0 +1,109 @@
+"""BIG and relabeled VOC, in CascadePSP's layout: image, truth and coarse mask side by side in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from samref.datasets.dataset import MaskDataset
+from samref.errors import DatasetError, InputError
+from samref.files import write_png
+from samref.images import read_image, read_mask
+from samref.structures import BoolArray, Refinement, Sample
+
+THRESHOLD = 128
+SHOWN = 3
+
+
+class BigDataset(MaskDataset):
+    """One object a sample: `NAME_im.jpg` (or `.png`), `NAME_gt.png`, `NAME_seg.png`.
+
+    A sample's id is NAME, its one object's id `seg`.
+    """
+
+    name = "big"
+    protocol = "boundary_accuracy"
+
+    def __init__(self, root: str | Path | None) -> None:
+        """Verifies the folder.
+
+        Args:
+            root: folder with the files.
+
+        Raises:
+            DatasetError: if it is missing, or a name lacks one of its three files.
+        """
+        source = f"`python -m samref.datasets {self.name}` says where it comes from"
+        if root is None or not Path(root).is_dir():
+            raise DatasetError(
+                f"{root or f'the root of {self.name}'} is not a folder; give dataset.root=DIR ({source})"
+            )
+        self.root = Path(root)
+        present = {path.name for path in self.root.iterdir()}
+        self._names = sorted(name.removesuffix("_gt.png") for name in present if name.endswith("_gt.png"))
+        if not self._names:
+            raise DatasetError(
+                f"{root} holds no NAME_gt.png; expected NAME_im.jpg, NAME_gt.png, NAME_seg.png ({source})"
+            )
+        self._images = {
+            name: next((name + end for end in ("_im.jpg", "_im.png") if name + end in present), None)
+            for name in self._names
+        }
+        missing = [f"{name}_im.jpg" for name, image in self._images.items() if image is None]
+        missing += [f"{name}_seg.png" for name in self._names if f"{name}_seg.png" not in present]
+        if missing:
+            shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+            raise DatasetError(
+                f"{root} lacks {len(missing)} files ({shown}); copy the images and one method's coarse masks "
+                f"(NAME_seg.png) there ({source})"
+            )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one object.
+
+        Raises:
+            InputError: if a file cannot be read or differs in size from the image.
+        """
+        name = self._names[index]
+        image = read_image(self.root / str(self._images[name]))
+        size = (image.shape[0], image.shape[1])
+        coarse, truth = (self._read(f"{name}_{kind}.png", size)[None] for kind in ("seg", "gt"))
+        return Sample(image, coarse, name, ("seg",), truth=truth, meta={"file": f"{name}_seg.png"})
+
+    def image_id(self, index: int) -> str:
+        """The files' common name."""
+        return self._names[index]
+
+    def writer(self, output: Path) -> BigWriter:
+        """Writes `output/NAME_seg.png`."""
+        return BigWriter(output)
+
+    def _read(self, name: str, size: tuple[int, int]) -> BoolArray:
+        mask = read_mask(self.root / name, THRESHOLD)
+        if mask.shape != size:
+            raise InputError(f"{self.root / name} is {mask.shape} (H, W); expected the image's {size}")
+        return mask
+
+
+class RelabeledVocDataset(BigDataset):
+    """500 images of PASCAL VOC 2012 with more exact outlines, one class a file; see `BigDataset`."""
+
+    name = "relabeled_voc"
+
+
+class BigWriter:
+    """Writes each mask as 0/255 PNG under the coarse mask's name."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+
+    def write(self, sample: Sample, refinement: Refinement) -> None:
+        """Writes one image's mask."""
+        write_png(self.output / sample.meta["file"], refinement.masks[0].astype(np.uint8) * 255)
+
+    def close(self) -> None:
+        """Nothing is left to finish."""

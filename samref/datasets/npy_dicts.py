@@ -1,0 +1,129 @@
+"""Reads dictionaries of arrays from `.npy` files, which hold them as pickles, without trusting the pickle.
+
+Unpickling may call anything that a file names. Here it reaches only the stand-ins below, which note what numpy's own
+functions would have been called with; arrays are then built from their bytes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from samref.errors import InputError
+
+PLAIN_DTYPE = re.compile(r"[<>|=]?([?biufc]\d*|O8?)")
+
+
+def read_dict(path: Path) -> dict[Any, Any]:
+    """The dictionary that `numpy.save` put into a file; its values are arrays, numbers, text, lists and dictionaries.
+
+    Raises:
+        InputError: if the file is missing, broken, or holds anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            value = _read(file)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    # A broken pickle may fail in as many ways as there are instructions.
+    except Exception as error:
+        raise InputError(f"{path} cannot be read as a dictionary of arrays ({type(error).__name__}: {error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds a {type(value).__name__}; expected a dictionary of score maps")
+    return value
+
+
+def _read(file: IO[bytes]) -> Any:
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, _, dtype = readers[version](file)
+    if not dtype.hasobject:
+        raise InputError(f"an array of shape {shape} and dtype {dtype}; expected a dictionary of score maps")
+    return _resolve(_ArraysOnly(file).load())
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        known = _STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
+        if known is None:
+            raise InputError(f"refers to {module}.{name}; only numpy arrays, numbers and text are read")
+        return known
+
+
+class _Dtype:
+    """Stands in for `numpy.dtype`; takes plain numbers and Python objects, and of the state only the byte order."""
+
+    def __init__(self, name: str, align: bool = False, copy: bool = False) -> None:
+        if not isinstance(name, str) or not PLAIN_DTYPE.fullmatch(name):
+            raise InputError(f"an array of dtype {name!r}; expected plain numbers")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _ArrayType:
+    """Stands in for `numpy.ndarray`, which pickles name and nobody needs."""
+
+
+class _Array:
+    """Stands in for an array that is being rebuilt."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self.shape, self.dtype, self.fortran, self.raw = state
+
+    def value(self) -> Any:
+        if self.dtype.dtype.hasobject:
+            if self.shape != () or not isinstance(self.raw, list):
+                raise InputError("an array of Python objects; expected arrays of numbers")
+            return _resolve(self.raw[0])
+        return _from_bytes(self.raw, self.dtype, self.shape, "F" if self.fortran else "C")
+
+
+def _from_bytes(raw: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any = "C") -> npt.NDArray[Any]:
+    if dtype.dtype.hasobject:
+        raise InputError("an array of Python objects; expected arrays of numbers")
+    return np.frombuffer(bytes(raw), dtype.dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype: _Dtype, raw: bytes) -> Any:
+    return _from_bytes(raw, dtype, ()).item()
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    # Old protocols spell bytes as Latin-1 text.
+    if encoding != "latin1":
+        raise InputError(f"text in the encoding {encoding}; expected bytes")
+    return text.encode("latin1")
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _from_bytes,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _ArrayType,
+    ("_codecs", "encode"): _encode,
+}
+
+
+def _resolve(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.value()
+    if isinstance(value, dict):
+        return {key: _resolve(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_resolve(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.ndarray)):
+        return value
+    raise InputError(f"a {type(value).__name__}; only numpy arrays, numbers and text are read")
