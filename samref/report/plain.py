@@ -43,7 +43,8 @@ class PlainTable:
         """The table of some runs, told apart by what differs between all runs `among` which they are."""
         keys = differing_keys(among or runs)
         metrics = dict.fromkeys(metric for run in runs for metric in run.report["metrics"].get(REFINED, {}))
-        ordered = sorted(runs, key=lambda run: [_sortable(run.config(key)) for key in keys])
+        ranks = {key: _ranks(runs, key) for key in keys}
+        ordered = sorted(runs, key=lambda run: [ranks[key][_shown(run, key)] for key in keys])
         return cls(name, title, keys, tuple(metrics), tuple(ordered))
 
     def labels(self, run: Run) -> list[str]:
@@ -87,7 +88,7 @@ def differing_keys(runs: Sequence[Run]) -> tuple[str, ...]:
 
 def plain_screen(table: PlainTable) -> Table:
     """The table for the screen: each metric with its gain over the coarse masks."""
-    screen = Table(box=SIMPLE_HEAD, pad_edge=False)
+    screen = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in _headings(table):
         screen.add_column(heading)
     for metric in table.metrics:
@@ -157,8 +158,10 @@ def _shown(run: Run, key: str) -> str:
     return as_text(run.config(key))
 
 
-def _sortable(value: Any) -> tuple[float, str]:
+def _ranks(runs: Sequence[Run], key: str) -> dict[str, float]:
+    """Places of a key's values: numbers by size, words in the order in which the sweep came to them."""
+    values = list(dict.fromkeys(_shown(run, key) for run in sorted(runs, key=lambda run: run.finished)))
     try:
-        return float(value), ""
-    except (TypeError, ValueError):
-        return float("inf"), as_text(value)
+        return {value: float(value) for value in values}
+    except ValueError:
+        return {value: float(place) for place, value in enumerate(values)}

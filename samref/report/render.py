@@ -41,7 +41,7 @@ def on_screen(table: PublishedTable, rows: Sequence[Measured]) -> tuple[Table, l
     Returns:
         The table, and footnotes: first how the measured rows were measured, then the commands of the others.
     """
-    screen = Table(box=SIMPLE_HEAD, pad_edge=False)
+    screen = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in table.labels:
         screen.add_column(name.replace("_", " "), vertical="bottom")
     for column in table.columns:

@@ -85,6 +85,16 @@ def test_keys_that_follow_from_a_chosen_option_do_not_tell_runs_apart(write_repo
     assert differing_keys(read_runs(paths)[0]) == ("hydra_choices.prompts", "prompts.box.lam")
 
 
+def test_options_stand_in_the_order_in_which_the_sweep_came_to_them(write_report):
+    names = ("point", "box", "all")
+    paths = [
+        write_report("demo", choices(name), {"iou": 0.5}, finished=f"2025-05-01T12:0{k}:00+00:00")
+        for k, name in enumerate(names)
+    ]
+    lines = screen_of(sweep_table("demo", paths[::-1]).screen).splitlines()
+    assert [line.split()[0] for line in lines if line.split() and line.split()[0] in names] == list(names)
+
+
 def test_a_single_run_and_runs_from_different_coarse_masks_are_shown_too(write_report):
     one = write_report("demo", choices("all"), {"iou": 0.9}, {"iou": 0.8})
     assert "+10.0" in screen_of(sweep_table("demo", [one]).screen)

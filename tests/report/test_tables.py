@@ -117,6 +117,19 @@ def test_the_command_prints_and_writes_every_table(write_report, tmp_path, capsy
     assert all(c["command"] for c in cells if "hours" not in c["row"])
 
 
+def test_a_full_table_with_large_differences_fits_the_screen(write_report, tmp_path, capsys):
+    for prompts in ("point", "box", "mask", "point_box", "point_mask", "box_mask", "all"):
+        for adaption in ("none", "iou_lora"):
+            config = {**ALL, "hydra_choices.prompts": prompts, "hydra_choices.adaption": adaption}
+            write_report("davis_ablation", config, {"iou": 0.001, "boundary_iou": 0.001, "top1_acc": 1.0}, {"iou": 1.0})
+    assert main(["tables", "--outputs", str(tmp_path / "outputs")]) == 0
+    first = capsys.readouterr().out.partition("data:")[0]
+    assert "…" not in first
+    assert "point_mask" in first
+    assert "iou_lora" in first
+    assert max(map(len, first.splitlines())) <= 100
+
+
 def test_committed_results_count_without_any_outputs(write_report, tmp_path, capsys):
     experiments = tmp_path / "experiments"
     folder = experiments / "table1_prompts"
