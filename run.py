@@ -5,6 +5,7 @@ import sys
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from samref.configs import config_dir, with_choices
@@ -23,7 +24,7 @@ def main(cfg: DictConfig) -> None:
     except SamrefError as error:
         # The exception class that Hydra prints as its message alone, without a traceback.
         raise CompactHydraException(f"error: {error}") from None
-    print_report(report)
+    print_report(report, brief=context.mode == RunMode.MULTIRUN)
     if report["failures"]:
         raise CompactHydraException(f"error: {len(report['failures'])} images failed, see failures in report.json")
 

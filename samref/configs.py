@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from samref.errors import ConfigError, SamrefError
 
@@ -81,7 +82,7 @@ def build(cfg: DictConfig, **parts: Any) -> Any:
     """Instantiates a part of the configuration; our own errors come out as they are, not wrapped by Hydra."""
     try:
         return instantiate(cfg, **parts)
-    except HydraException as error:
+    except (HydraException, OmegaConfBaseException) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, SamrefError):
             cause = cause.__cause__

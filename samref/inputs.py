@@ -70,4 +70,5 @@ def as_masks(masks: npt.ArrayLike, original_size: tuple[int, int], what: str = "
         found = np.unique(array)
         listed = ", ".join(f"{value:g}" for value in found[:6]) + (", ..." if len(found) > 6 else "")
         raise InputError(f"{what} has values {{{listed}}}; expected bool, 0/1 or 0/255")
-    return on & (top > 0)
+    chosen: BoolArray = on & (top > 0)
+    return chosen

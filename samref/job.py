@@ -35,7 +35,11 @@ class Job:
         """The job of a composed configuration."""
         config = plain(cfg)
         choices = config.get("hydra_choices", {})
-        named = [str(choices[group]) for group in ("dataset", "refiner", "prompts", "adaption", "backbone") if group in choices]
+        named = [
+            str(choices[group])
+            for group in ("dataset", "refiner", "prompts", "adaption", "backbone")
+            if group in choices
+        ]
         folder = Path(config["paths"]["outputs"]) / config["name"] / "-".join([*named, fingerprint(config)])
         return cls(config, folder)
 

@@ -1,4 +1,4 @@
-"""RefinementModule: the one LightningModule. test = refine and score, predict = refine."""
+"""RefinementModule: the one LightningModule. test = refine and score, predict = refine, fit = adapt the IoU head."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import nn
+from torch import Tensor, nn
 
+from samref.adaption.iou_lora import IouLora
+from samref.adaption.lessons import Lessons
+from samref.adaption.lora import get_adapter_params
+from samref.adaption.ranking import ranking_loss
 from samref.refiner import Refiner
 from samref.structures import Failure, Refinement, Sample
 
@@ -32,6 +36,32 @@ class RefinementModule(LightningModule):
         # Registered so that Lightning moves it to the device; the refiner uses the same object.
         backbone = getattr(refiner, "backbone", None)
         self.backbone = backbone if isinstance(backbone, nn.Module) else None
+        self.adaption: IouLora | None = None
+        self.lessons: Lessons | None = None
+        # Checkpoints of a fit hold the adaptor alone; the frozen model comes from its own file.
+        self.strict_loading = False
+
+    def teach(self, adaption: IouLora, lessons: Lessons) -> None:
+        """Says what `fit` is to learn, and how."""
+        self.adaption, self.lessons = adaption, lessons
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Ranking loss of some lessons, given by their indices."""
+        assert self.adaption is not None
+        assert self.lessons is not None
+        loss = ranking_loss(*self.lessons(batch), self.adaption.margin)
+        self.log("adaption/loss", loss, on_step=True, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """SGD over the adaptor's parameters."""
+        assert self.adaption is not None
+        return self.adaption.optimizers(self.refiner.backbone)  # type: ignore[attr-defined]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the adaptor's parameters and nothing else of the model."""
+        names = set(get_adapter_params(self))
+        checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in names}
 
     def transfer_batch_to_device(
         self, batch: Sample | Failure, device: torch.device, dataloader_idx: int
@@ -50,6 +80,4 @@ class RefinementModule(LightningModule):
     def _refine(self, batch: Sample | Failure) -> Refinement | None:
         if isinstance(batch, Failure):
             return None
-        return self.refiner.refine_sample(
-            batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits
-        )
+        return self.refiner.refine_sample(batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits)

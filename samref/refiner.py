@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 
 from samref.backbones.backbone import Backbone
+from samref.candidates import IouArray, candidate_iou, candidate_masks, full_logits, pick
 from samref.configs import build, compose_options
 from samref.errors import ConfigError
-from samref.geometry import upsample_logits
 from samref.inputs import ImageLike, as_image, as_masks
 from samref.prompts.excavation import Excavator, Frame
 from samref.selection import check_rule, select
@@ -157,8 +156,7 @@ class SAMRefiner:
             with watch("excavate"):
                 prompts = self.excavate(result.masks[active], embedding, turn, low_res)
             last = turn == self.iterations - 1
-            keep_low_res = not last and self.cascade != "masks"
-            low_res = self._decode_round(sample, embedding, prompts, active, result, watch, last, keep_low_res)
+            low_res = self._decode_round(sample, embedding, prompts, active, result, watch, last)
         result.prompts = _spread(prompts, active, len(sample.masks))
 
     def excavate(
@@ -178,6 +176,10 @@ class SAMRefiner:
             return prompts
         return Prompts(prompts.point_coords, prompts.point_labels, prompts.boxes, low_res_logits)
 
+    def candidate_iou(self, candidates: Candidates, embedding: Embedding, reference: BoolArray) -> IouArray:
+        """IoU of the three candidates of N masks with N x H x W reference masks: N x 3 float64."""
+        return candidate_iou(candidates, embedding, self.backbone.img_size, reference)
+
     def _decode_round(
         self,
         sample: Sample,
@@ -187,19 +189,29 @@ class SAMRefiner:
         result: Refinement,
         watch: Stopwatch,
         last: bool,
-        keep_low_res: bool,
     ) -> FloatArray | None:
+        """Decodes and settles one round, chunk by chunk; returns the chosen logits if the next round wants them."""
         low_res: list[FloatArray] = []
-        for rows in _chunks(len(active), self.chunk_size):
+        for start in range(0, len(active), self.chunk_size):
+            chunk = slice(start, start + self.chunk_size)
+            rows = active[chunk]
             with watch("decode"):
-                candidates = self.backbone.decode(embedding, prompts[rows])
+                candidates = self.backbone.decode(embedding, prompts[chunk])
+            with watch("evaluate"):
+                truth_iou = self._evaluate(sample, embedding, candidates, rows, result, last)
             with watch("postprocess"):
-                logits = self._settle(sample, embedding, candidates, active[rows], result, last)
-                if keep_low_res:
-                    low_res.append(logits.unsqueeze(1).float().cpu().numpy())
+                coarse_iou = None
+                if self.selection == "coarse":
+                    coarse_iou = self.candidate_iou(candidates, embedding, result.masks[rows])
+                predicted = candidates.iou_predictions.float().cpu().numpy()
+                chosen = select(self.selection, predicted[:, 1:], coarse_iou, truth_iou)
+                logits = pick(candidates, chosen)
+                self._settle(logits, embedding, rows, chosen, predicted, result)
+            if not last and self.cascade != "masks":
+                low_res.append(logits.unsqueeze(1).float().cpu().numpy())
         return np.concatenate(low_res) if low_res else None
 
-    def _settle(
+    def _evaluate(
         self,
         sample: Sample,
         embedding: Embedding,
@@ -207,66 +219,41 @@ class SAMRefiner:
         rows: IntArray,
         result: Refinement,
         last: bool,
-    ) -> Tensor:
-        """Chooses among the candidates of some masks, writes them into the result, returns the chosen logits."""
-        truth = sample.truth[rows] if sample.truth is not None and (last or self.selection == "oracle") else None
-        coarse = result.masks[rows] if self.selection == "coarse" else None
-        kept = result.candidates if last else None
-        truth_iou, coarse_iou = self._candidate_ious(embedding, candidates, truth, coarse, kept, rows)
-        predicted = candidates.iou_predictions.float().cpu().numpy()
-        chosen = select(self.selection, predicted[:, 1:], coarse_iou, truth_iou)
-        index = torch.as_tensor(chosen + 1, device=candidates.low_res_logits.device)
-        logits = candidates.low_res_logits[torch.arange(len(rows), device=index.device), index]
-        refined = np.empty((len(rows), *embedding.original_size), dtype=bool)
-        for k, row in enumerate(rows):
-            full = self._upsample(logits[k : k + 1], embedding)[0]
-            refined[k] = (full > 0).cpu().numpy()
-            if last and result.logits is not None:
-                result.logits[row] = full.float().cpu().numpy()
-        self._write(rows, refined, chosen, predicted, result)
-        if last and result.candidate_iou is not None and truth_iou is not None:
-            result.candidate_iou[rows] = truth_iou
-        return logits
+    ) -> IouArray | None:
+        """IoUs of the candidates with the truth, and the candidates themselves, where they are wanted."""
+        truth_iou = None
+        if sample.truth is not None and (last or self.selection == "oracle"):
+            truth_iou = self.candidate_iou(candidates, embedding, sample.truth[rows])
+            if last and result.candidate_iou is not None:
+                result.candidate_iou[rows] = truth_iou
+        if last and result.candidates is not None:
+            for k, row in enumerate(rows):
+                result.candidates[row] = candidate_masks(candidates, k, embedding, self.backbone.img_size)
+        return truth_iou
 
-    def _write(
-        self, rows: IntArray, refined: BoolArray, chosen: IntArray, predicted: FloatArray, result: Refinement
+    def _settle(
+        self,
+        logits: Tensor,
+        embedding: Embedding,
+        rows: IntArray,
+        chosen: IntArray,
+        predicted: FloatArray,
+        result: Refinement,
     ) -> None:
-        survived = refined.any(axis=(1, 2))
-        result.masks[rows[survived]] = refined[survived]
+        """Writes the chosen masks into the result; one that comes out empty leaves the mask it came from."""
         result.chosen[rows] = chosen
         result.predicted_iou[rows] = predicted[np.arange(len(rows)), chosen + 1]
         result.iou_predictions[rows] = predicted[:, 1:]
         flags = list(result.flags)
-        for row, alive in zip(rows, survived, strict=True):
-            flags[row] = REFINED if alive else FALLBACK
-        result.flags = tuple(flags)
-
-    def _candidate_ious(
-        self,
-        embedding: Embedding,
-        candidates: Candidates,
-        truth: BoolArray | None,
-        coarse: BoolArray | None,
-        kept: BoolArray | None,
-        rows: IntArray,
-    ) -> tuple[FloatArray | None, FloatArray | None]:
-        """IoU of each candidate with the truth and with the coarse mask; upsampled one mask at a time."""
-        if truth is None and coarse is None and kept is None:
-            return None, None
-        ious = np.full((2, len(rows), 3), np.nan, dtype=np.float32)
         for k, row in enumerate(rows):
-            masks = (self._upsample(candidates.multi_logits[k], embedding) > 0).cpu().numpy()
-            if kept is not None:
-                kept[row] = masks
-            for slot, reference in enumerate((truth, coarse)):
-                if reference is not None:
-                    ious[slot, k] = _ious(masks, reference[k])
-        return (ious[0] if truth is not None else None), (ious[1] if coarse is not None else None)
-
-    def _upsample(self, low_res_logits: Tensor, embedding: Embedding) -> Tensor:
-        """K x h x w logits of one mask -> K x H x W."""
-        size = self.backbone.img_size
-        return upsample_logits(low_res_logits[None], embedding.input_size, embedding.original_size, size)[0]
+            full = full_logits(logits[k : k + 1], embedding, self.backbone.img_size)[0]
+            refined = (full > 0).cpu().numpy()
+            flags[row] = REFINED if refined.any() else FALLBACK
+            if flags[row] == REFINED:
+                result.masks[row] = refined
+            if result.logits is not None:
+                result.logits[row] = full.float().cpu().numpy()
+        result.flags = tuple(flags)
 
 
 def _blank(sample: Sample, backbone: Backbone, keep_candidates: bool, keep_logits: bool) -> Refinement:
@@ -279,7 +266,7 @@ def _blank(sample: Sample, backbone: Backbone, keep_candidates: bool, keep_logit
         iou_predictions=np.zeros((count, 3), dtype=np.float32),
         prompts=Prompts(),
         flags=(EMPTY,) * count,
-        candidate_iou=None if sample.truth is None else np.full((count, 3), np.nan, dtype=np.float32),
+        candidate_iou=None if sample.truth is None else np.full((count, 3), np.nan),
         candidates=np.zeros((count, 3, *size), dtype=bool) if keep_candidates else None,
         logits=np.full((count, *size), -np.inf, dtype=np.float32) if keep_logits else None,
     )
@@ -303,16 +290,3 @@ def _spread(prompts: Prompts, rows: IntArray, count: int) -> Prompts:
         spread(prompts.boxes, np.nan),
         spread(prompts.mask_input, 0),
     )
-
-
-def _ious(masks: BoolArray, reference: BoolArray) -> FloatArray:
-    intersections = np.array([np.count_nonzero(mask & reference) for mask in masks], dtype=np.float64)
-    areas = np.array([np.count_nonzero(mask) for mask in masks], dtype=np.float64)
-    unions = areas + np.count_nonzero(reference) - intersections
-    ratio: FloatArray = np.divide(intersections, unions, out=np.ones_like(unions), where=unions > 0)
-    return ratio.astype(np.float32)
-
-
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))

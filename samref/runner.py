@@ -5,18 +5,21 @@ from __future__ import annotations
 import datetime
 import json
 import time
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from lightning import Callback, Trainer, seed_everything
+from lightning import Callback, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from samref import environment
+from samref.adaption.lora import original_head
 from samref.backbones.backbone import Backbone
 from samref.callbacks.evaluator import Evaluator
+from samref.callbacks.picture import Picture
 from samref.callbacks.progress import ProgressLine
 from samref.callbacks.run_report import RunReport
 from samref.callbacks.writer import Writer
@@ -24,9 +27,11 @@ from samref.configs import build
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
 from samref.errors import ConfigError
+from samref.fitting import adapt
 from samref.job import Job
 from samref.module import RefinementModule
 from samref.refiner import Refiner
+from samref.training import make_trainer
 
 Report = dict[str, Any]
 
@@ -62,24 +67,22 @@ def run(cfg: DictConfig, command: str = "") -> Report:
 
 
 def _run(cfg: DictConfig, job: Job, command: str) -> Report:
-    started = datetime.datetime.now(datetime.timezone.utc)
+    started = _now()
     clock = time.perf_counter()
     job.report_path.unlink(missing_ok=True)
     seed_everything(cfg.seed, verbose=False)
     dataset: MaskDataset = build(cfg.dataset)
     data = SampleDataModule(dataset, num_workers=cfg.num_workers, limit=cfg.limit, on_error=cfg.on_error)
-    module = RefinementModule(
-        build_refiner(cfg), keep_candidates=cfg.save_candidates, keep_logits=dataset.protocol == "semantic"
-    )
+    refiner = build_refiner(cfg)
     evaluator, summary = Evaluator(dataset), RunReport(job.folder / "samples.csv")
-    callbacks: list[Callback] = [evaluator, summary, *_writers(cfg, dataset, job.folder)]
-    if cfg.callbacks.progress:
-        callbacks.append(ProgressLine(job.folder.name, len(data)))
-    trainer = _trainer(cfg, job.folder, callbacks)
-    if dataset.protocol == "none":
-        trainer.predict(module, data, return_predictions=False)
-    else:
-        trainer.test(module, data, verbose=False)
+    with unadapted_afterwards(refiner):
+        adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
+        callbacks: list[Callback] = [evaluator, summary, *_writers(cfg, dataset, job.folder)]
+        if cfg.callbacks.picture:
+            callbacks.append(Picture(job.folder / "picture.png", cfg.callbacks.picture))
+        if cfg.callbacks.progress:
+            callbacks.append(ProgressLine(job.folder.name, len(data.samples)))
+        _refine(cfg, job, dataset, data, refiner, callbacks)
     return {
         "experiment": cfg.name,
         "command": command,
@@ -87,15 +90,43 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
         "metrics": evaluator.scores,
         "counts": summary.counts(),
         "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.tally.failures],
+        "adaption": adaption,
         "timing": {**summary.timing(), "wall": time.perf_counter() - clock},
         "peak_memory_mb": environment.peak_memory_mb(),
         "hardware": environment.hardware(),
         "versions": environment.versions(),
         "git": environment.git(),
         "seed": cfg.seed,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "started": started,
+        "finished": _now(),
     }
+
+
+def _refine(
+    cfg: DictConfig,
+    job: Job,
+    dataset: MaskDataset,
+    data: SampleDataModule,
+    refiner: Refiner,
+    callbacks: list[Callback],
+) -> None:
+    module = RefinementModule(refiner, cfg.save_candidates, keep_logits=dataset.protocol == "semantic")
+    trainer = make_trainer(cfg, job.folder, callbacks)
+    if dataset.protocol == "none":
+        trainer.predict(module, data, return_predictions=False)
+    else:
+        trainer.test(module, data, verbose=False)
+
+
+@contextmanager
+def unadapted_afterwards(refiner: Refiner) -> Iterator[None]:
+    """Takes any adaptor off again: the jobs of a sweep share one backbone."""
+    backbone = getattr(refiner, "backbone", None)
+    if backbone is None:
+        yield
+    else:
+        with original_head(backbone.iou_head):
+            yield
 
 
 def build_refiner(cfg: DictConfig) -> Refiner:
@@ -122,12 +153,5 @@ def _writers(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> list[Callba
     return [Writer(dataset, masks, candidates)] if masks or candidates else []
 
 
-def _trainer(cfg: DictConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
-    # Lightning recommends more workers than a two-core machine has, and warns that test needs no grad mode.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    logger: Any = False
-    if cfg.logger.get("_target_"):
-        logger = build(cfg.logger, **({"save_dir": str(folder)} if "save_dir" in cfg.logger else {}))
-    extra = [build(callback) for callback in cfg.callbacks.extra.values()]
-    trainer: Trainer = build(cfg.trainer, logger=logger, callbacks=[*callbacks, *extra], default_root_dir=str(folder))
-    return trainer
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

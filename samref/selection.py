@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from samref.errors import ConfigError
 from samref.structures import FloatArray, IntArray
+
+IouArray = npt.NDArray[np.float64]
 
 RULES = ("predicted", "single", "coarse", "oracle")
 
@@ -20,8 +23,8 @@ def check_rule(rule: str) -> str:
 def select(
     rule: str,
     iou_predictions: FloatArray,
-    coarse_iou: FloatArray | None = None,
-    truth_iou: FloatArray | None = None,
+    coarse_iou: IouArray | None = None,
+    truth_iou: IouArray | None = None,
 ) -> IntArray:
     """Chooses one mask for each row.
 

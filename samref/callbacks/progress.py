@@ -46,7 +46,7 @@ class ProgressLine(Callback):
         if trainer.is_global_zero:
             self.progress.advance(self.task, trainer.world_size)
 
-    on_predict_batch_end = on_test_batch_end
+    on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]  # Lightning passes all by position
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the finished line on the screen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,24 @@ class SweepTable(Callback):  # type: ignore[misc]
         console = Console()
         console.print(table)
         console.print(f"table: {folder}/table.md, {folder}/table.csv", highlight=False, soft_wrap=True)
+        picture = best_picture(folder)
+        if picture is not None:
+            console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
 
     @staticmethod
     def _folder(config: DictConfig) -> Path:
         return Path(config.paths.outputs) / str(config.name)
+
+
+def best_picture(folder: Path) -> Path | None:
+    """The picture of the job with the best first metric of its refined masks."""
+    found = []
+    for report in folder.glob("*/report.json"):
+        picture = report.parent / "picture.png"
+        try:
+            refined = json.loads(report.read_text(encoding="utf-8"))["metrics"].get("refined", {})
+        except (OSError, ValueError, KeyError):
+            continue
+        if picture.is_file():
+            found.append((next(iter(refined.values()), 0.0), picture))
+    return max(found, default=(0.0, None))[1]

@@ -29,7 +29,13 @@ class Writer(Callback):
         self.candidates = candidates
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Writes one image's masks."""
         refinement: Refinement | None = outputs["refinement"]

@@ -13,7 +13,7 @@ from samref.datasets.coco_writer import CocoWriter
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.segmentation import area_and_box, check_segmentation, decode, encode_like, encode_rle
 from samref.errors import DatasetError, InputError
-from samref.images import read_image, read_image_for
+from samref.images import read_image
 from samref.structures import BoolArray, Failure, Sample
 
 
@@ -108,7 +108,7 @@ class CocoDataset(MaskDataset):
         path = self._path(image_id)
         assert path is not None
         promised = _size(self._table.get(image_id, {}))
-        image = read_image(path) if promised is None else read_image_for(path, promised)
+        image = read_image(path, promised)
         size = (image.shape[0], image.shape[1])
         if promised not in (None, size):
             raise InputError(f"{path} is {size} (H, W); expected {promised}, as the annotations say")

@@ -10,7 +10,7 @@ import numpy as np
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.voc_labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
 from samref.errors import DatasetError, InputError
-from samref.images import read_image, read_image_for
+from samref.images import read_image
 from samref.prompts.regions import SplitThenMerge
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
@@ -84,7 +84,7 @@ class VocDataset(MaskDataset):
             coarse = read_activation_labels(path, (image.shape[0], image.shape[1]), self.cam_maps)
         else:
             coarse = read_labels(path)
-            image = read_image_for(photo, (coarse.shape[0], coarse.shape[1]))
+            image = read_image(photo, (coarse.shape[0], coarse.shape[1]))
         size = (image.shape[0], image.shape[1])
         _check_size(path, coarse, size)
         truth = None

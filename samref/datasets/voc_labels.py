@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from samref import images
 from samref.datasets.npy_dicts import read_dict
 from samref.errors import InputError
 from samref.files import atomic_path
-from samref.images import read_values
 
 Labels = npt.NDArray[np.uint8]
 
@@ -27,7 +27,7 @@ def read_labels(path: Path) -> Labels:
     Raises:
         InputError: if the file is missing, broken, in colours instead of indices, or holds other indices.
     """
-    values = read_values(path)
+    values = images.read_labels(path)
     unknown = sorted(set(np.unique(values).tolist()) - {*range(CLASSES), IGNORE})
     if unknown:
         raise InputError(f"{path} holds the values {unknown[:6]}; expected 0 to {CLASSES - 1} and {IGNORE}")

@@ -47,6 +47,10 @@ class Excavator:
         self.use = frozenset(use)
         self.point, self.box, self.mask = point, box, mask
 
+    def using(self, use: Sequence[str]) -> Excavator:
+        """The same parameters for another combination of prompts."""
+        return Excavator(use, self.point, self.box, self.mask)
+
     def __call__(self, masks: BoolArray, embedding: Embedding, frame: Frame) -> Prompts:
         """The prompts of N masks.
 

@@ -1,0 +1,1 @@
+"""SAMRefiner++: label-free adaption of SAM's IoU head (paper, section 3.4)."""

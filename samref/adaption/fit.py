@@ -1,0 +1,115 @@
+"""Fitting an adaptor with Lightning, and sharing it between the jobs of a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from samref.adaption.iou_lora import IouLora
+from samref.adaption.lessons import (
+    CachedLessons,
+    EpochSampler,
+    Lessons,
+    PlainLessons,
+    Samples,
+    collect,
+    require_lessons,
+)
+from samref.adaption.ranking import agreement
+from samref.files import atomic_path
+from samref.refiner import SAMRefiner
+
+
+def teacher(refiner: SAMRefiner, adaption: IouLora) -> SAMRefiner:
+    """The refiner with the training prompts in place of its own."""
+    prompts = refiner.prompts.using(adaption.prompts)
+    return SAMRefiner(refiner.backbone, prompts, chunk_size=refiner.chunk_size)
+
+
+def prepare_lessons(samples: Samples, refiner: SAMRefiner, adaption: IouLora, store: Path) -> Lessons:
+    """The lessons of a data set; what a killed run had computed of them is taken up again.
+
+    Args:
+        samples: the data set.
+        refiner: whose backbone is adapted, its adaptor attached already.
+        adaption: options.
+        store: folder of the cached part, one small file a sample.
+    """
+    refiner = teacher(refiner, adaption)
+    # With LoRA on every layer, the input of the last one moves while it trains: nothing can be cached there.
+    if not adaption.cached or adaption.placement != "last":
+        return PlainLessons(samples, refiner, adaption.target)
+    return CachedLessons(*_collected(samples, refiner, adaption.target, store), refiner.backbone)
+
+
+def _collected(samples: Samples, refiner: SAMRefiner, target: str, store: Path) -> tuple[Tensor, Tensor]:
+    parts: dict[int, dict[str, Tensor]] = {}
+    for path in store.glob("*.safetensors"):
+        try:
+            parts[int(path.stem)] = load_file(path)
+        except (SafetensorError, OSError, ValueError):
+            path.unlink(missing_ok=True)
+    todo = Remaining(samples, set(parts))
+    for index, features, ious in collect(todo, refiner, target):
+        part = {"features": features, "candidate_iou": ious}
+        with atomic_path(store / f"{todo.indices[index]}.safetensors") as temporary:
+            save_file(part, temporary)
+        parts[todo.indices[index]] = part
+    ordered = [parts[index] for index in sorted(parts)]
+    if not ordered:
+        return torch.zeros(0, 1), torch.zeros(0, 3)
+    return torch.cat([p["features"] for p in ordered]), torch.cat([p["candidate_iou"] for p in ordered])
+
+
+class Remaining:
+    """The samples of a data set that have not been seen yet."""
+
+    def __init__(self, samples: Samples, seen: set[int]) -> None:
+        self.samples = samples
+        self.indices = [index for index in range(len(samples)) if index not in seen]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.samples[self.indices[index]]
+
+
+def fit(module: LightningModule, trainer: Trainer, adaption: IouLora, lessons: Lessons, resume: Path) -> None:
+    """Trains the attached adaptor; a killed fit goes on from its last epoch.
+
+    Args:
+        module: with `training_step` on indices of lessons.
+        trainer: for this fit.
+        adaption: options.
+        lessons: what is learnt from.
+        resume: checkpoint of a killed fit; used if it is there.
+    """
+    require_lessons(lessons)
+    indices: Any = range(len(lessons))
+    sampler = EpochSampler(len(lessons), adaption.seed)
+    loader: DataLoader[int] = DataLoader(indices, batch_size=adaption.batch_size, sampler=sampler)
+    trainer.fit(module, loader, ckpt_path=str(resume) if resume.is_file() else None, weights_only=True)
+
+
+def checkpointing(folder: Path) -> ModelCheckpoint:
+    """The callback that writes a resumable checkpoint (adaptor and optimiser only) after each epoch."""
+    return ModelCheckpoint(
+        dirpath=folder, filename="last", save_top_k=1, every_n_epochs=1, enable_version_counter=False
+    )
+
+
+@torch.no_grad()
+def rate(lessons: Lessons, batch: int = 64) -> float:
+    """Share of masks whose highest predicted IoU is at the candidate that the target prefers."""
+    parts = [lessons(torch.arange(k, min(k + batch, len(lessons)))) for k in range(0, len(lessons), batch)]
+    predictions, ious = zip(*parts, strict=True)
+    return agreement(torch.cat(predictions), torch.cat(ious))

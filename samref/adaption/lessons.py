@@ -1,0 +1,159 @@
+"""What the adaptor learns from: each mask's predicted IoUs beside its candidates' IoU with the coarse mask.
+
+SAM is frozen, so the input of the layer that trains and the candidates never change while it trains.
+`CachedLessons` computes them once and an epoch costs milliseconds; `PlainLessons` runs the whole model for every
+step. The numbers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from samref.backbones.backbone import Backbone
+from samref.errors import ConfigError, DatasetError
+from samref.refiner import SAMRefiner
+from samref.structures import Failure, Sample
+
+Place = tuple[int, int]
+
+
+class Lessons(Protocol):
+    """Training data of the adaptor, one lesson a mask."""
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted IoUs (with gradient) and candidate IoUs of some masks, both N x 3."""
+        ...
+
+
+class Samples(Protocol):
+    """A sequence of samples; unreadable ones come as failures."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample | Failure: ...
+
+
+def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Decodes some masks of a sample and rates their candidates.
+
+    Args:
+        refiner: with the training prompts.
+        sample: an image with its coarse masks.
+        rows: masks that are not empty.
+        target: `coarse` or `truth`.
+
+    Returns:
+        Input of the IoU head's last layer (N x D), predicted IoUs (N x 3, with gradient if the head trains) and the
+        candidates' IoU with the target (N x 3 float64).
+    """
+    reference = sample.masks if target == "coarse" else sample.truth
+    if reference is None:
+        raise ConfigError(f"adaption.target=truth needs ground truth, which image {sample.image_id} lacks; use coarse")
+    with torch.no_grad():
+        embedding = refiner.backbone.encode(sample.image)
+    picked = np.asarray(rows)
+    prompts = refiner.excavate(sample.masks[picked], embedding)
+    features, predictions, ious = [], [], []
+    for start in range(0, len(picked), refiner.chunk_size):
+        chunk = slice(start, start + refiner.chunk_size)
+        candidates = refiner.backbone.decode(embedding, prompts[chunk])
+        features.append(candidates.iou_features.detach())
+        predictions.append(candidates.multi_iou)
+        ious.append(refiner.candidate_iou(candidates, embedding, reference[picked[chunk]]))
+    return torch.cat(features), torch.cat(predictions), torch.from_numpy(np.concatenate(ious))
+
+
+def places(samples: Samples) -> list[Place]:
+    """(sample, mask) of every mask that is not empty, in the data set's order."""
+    found = []
+    for index in range(len(samples)):
+        sample = samples[index]
+        if not isinstance(sample, Failure):
+            found += [(index, int(row)) for row in np.flatnonzero(sample.masks.any(axis=(1, 2)))]
+    return found
+
+
+class PlainLessons:
+    """Runs the whole model for every step."""
+
+    def __init__(self, samples: Samples, refiner: SAMRefiner, target: str) -> None:
+        self.samples, self.refiner, self.target = samples, refiner, target
+        self.places = places(samples)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Lessons`."""
+        parts = []
+        for index in indices.tolist():
+            place, row = self.places[index]
+            sample = self.samples[place]
+            assert isinstance(sample, Sample)
+            parts.append(teach(self.refiner, sample, [row], self.target)[1:])
+        predictions, ious = zip(*parts, strict=True)
+        return torch.cat(predictions), torch.cat(ious).to(predictions[0].device)
+
+
+class CachedLessons:
+    """The frozen part, computed once.
+
+    Attributes:
+        features: M x D, input of the IoU head's last layer.
+        candidate_iou: M x 3 float64.
+    """
+
+    def __init__(self, features: Tensor, candidate_iou: Tensor, backbone: Backbone) -> None:
+        self.features, self.candidate_iou = features.to(backbone.device), candidate_iou.to(backbone.device)
+        self.head: Any = backbone.iou_head
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Lessons`."""
+        indices = indices.to(self.features.device)
+        return self.head.layers[-1](self.features[indices])[:, 1:], self.candidate_iou[indices]
+
+
+def collect(samples: Samples, refiner: SAMRefiner, target: str) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """The frozen part of every sample with masks: its index, features (N x D) and candidate IoUs (N x 3)."""
+    for index in range(len(samples)):
+        sample = samples[index]
+        rows = [] if isinstance(sample, Failure) else np.flatnonzero(sample.masks.any(axis=(1, 2))).tolist()
+        if isinstance(sample, Sample) and rows:
+            with torch.no_grad():
+                features, _, ious = teach(refiner, sample, rows, target)
+            yield index, features.float().cpu(), ious
+
+
+def require_lessons(lessons: Lessons) -> None:
+    """Raises `DatasetError` when there is nothing to learn from."""
+    if not len(lessons):
+        raise DatasetError("the data set has no mask that is not empty; adaption=iou_lora trains on coarse masks")
+
+
+class EpochSampler(Sampler[int]):
+    """A new order of masks every epoch, a function of seed and epoch alone, so that a resumed run goes on alike."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.count, generator=generator).tolist())

@@ -1,0 +1,75 @@
+"""One sample a batch, shared out between processes without duplicates, bad files reported or raised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from samref.datasets.dataset import MaskDataset
+from samref.errors import ConfigError, InputError
+from samref.structures import Failure, Sample
+
+ON_ERROR = ("raise", "skip")
+
+
+class Samples(Dataset[Sample | Failure]):
+    """The first samples of a data set; with `skip`, one that cannot be read comes as a `Failure`."""
+
+    def __init__(self, dataset: MaskDataset, limit: int | None, on_error: str) -> None:
+        """Wraps a data set.
+
+        Args:
+            dataset: the data set.
+            limit: only the first so many images, or None.
+            on_error: `raise` or `skip`.
+        """
+        if on_error not in ON_ERROR:
+            raise ConfigError(f"on_error is '{on_error}'; expected {' or '.join(ON_ERROR)}")
+        if limit is not None and limit < 1:
+            raise ConfigError(f"limit is {limit}; expected at least 1, or null for all images")
+        self.dataset, self.skip = dataset, on_error == "skip"
+        self.length = len(dataset) if limit is None else min(limit, len(dataset))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample | Failure:
+        try:
+            return self.dataset[index]
+        except InputError as error:
+            if not self.skip:
+                raise
+            return Failure(self.dataset.image_id(index), str(error))
+
+
+class SampleDataModule(LightningDataModule):
+    """Feeds samples to Lightning in the data set's order."""
+
+    def __init__(
+        self, dataset: MaskDataset, num_workers: int = 0, limit: int | None = None, on_error: str = "raise"
+    ) -> None:
+        """Prepares the feed.
+
+        Args:
+            dataset: the data set.
+            num_workers: processes that read images ahead; 0 reads in this one.
+            limit: only the first so many images, or None.
+            on_error: `raise` or `skip`: what an unreadable file does to the run.
+        """
+        super().__init__()
+        self.samples = Samples(dataset, limit, on_error)
+        self.num_workers = num_workers
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """This process's share: every world-size-th sample, each exactly once over all processes."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        share = Subset(self.samples, range(rank, len(self.samples), world))
+        return DataLoader(share, batch_size=None, num_workers=self.num_workers, collate_fn=_as_it_is)
+
+    predict_dataloader = test_dataloader
+
+
+def _as_it_is(sample: Any) -> Any:
+    return sample

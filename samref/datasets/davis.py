@@ -1,0 +1,217 @@
+"""DAVIS-585 (FocalClick's defects) and DAVIS 2016/2017 (defects simulated here)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from samref.datasets.dataset import MaskDataset, MaskWriter
+from samref.datasets.defects import simulate_defects, stable_seed
+from samref.errors import ConfigError, DatasetError, InputError
+from samref.files import write_png
+from samref.images import read_image, read_labels, read_mask
+from samref.structures import BoolArray, Refinement, Sample
+
+DAVIS585_SOURCE = "DAVIS-585 comes with FocalClick (github.com/XavierCHEN34/ClickSEG)"
+DAVIS_SOURCE = "DAVIS comes from davischallenge.org (480p)"
+THRESHOLD = 128
+
+
+class Davis585(MaskDataset):
+    """DAVIS-585: frames with ground truth and coarse masks side by side, one sample a frame.
+
+    Layout: `<root>/<sequence>/00009.jpg`, `object1_00009.png` (truth) and `init_sp_object1_00009.png` or
+    `init_stm_object1_00009.png` (coarse), several objects a frame; PNGs are read with threshold 128.
+    """
+
+    name = "davis585"
+    protocol = "overlap"
+
+    def __init__(self, root: str | None, init: str = "sp", sequences: Sequence[str] | None = None) -> None:
+        """Finds and checks the files.
+
+        Args:
+            root: folder of the sequences.
+            init: which coarse masks: `sp` (super-pixel defects, the paper's) or `stm`.
+            sequences: only these, or None for all.
+
+        Raises:
+            DatasetError: if the folder or files in it are missing.
+        """
+        if init not in ("sp", "stm"):
+            raise ConfigError(f"dataset.init is '{init}'; expected sp or stm")
+        layout = "<sequence>/00009.jpg, object1_00009.png and init_sp_object1_00009.png"
+        self.root = existing_root(root, self.name, layout, DAVIS585_SOURCE)
+        self.init = init
+        folders = sorted(path for path in self.root.iterdir() if path.is_dir())
+        if sequences is not None:
+            folders = _named(self.root, folders, sequences)
+        self.frames = [frame for folder in folders for frame in sorted(folder.glob("*.jpg"))]
+        self.objects = [_objects(frame, init) for frame in self.frames]
+        kept = [index for index, objects in enumerate(self.objects) if objects]
+        self.frames, self.objects = [self.frames[i] for i in kept], [self.objects[i] for i in kept]
+        if not self.frames:
+            raise DatasetError(f"{self.root} holds no frame with ground truth; expected {layout}. {DAVIS585_SOURCE}")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def image_id(self, index: int) -> str:
+        """`sequence/frame`."""
+        return f"{self.frames[index].parent.name}/{self.frames[index].stem}"
+
+    def __getitem__(self, index: int) -> Sample:
+        frame, objects = self.frames[index], self.objects[index]
+        image = read_image(frame)
+        size = (image.shape[0], image.shape[1])
+        truth = [_mask(frame.parent / f"{name}_{frame.stem}.png", size) for name in objects]
+        coarse = [_mask(frame.parent / self._coarse_name(name, frame.stem), size) for name in objects]
+        return Sample(image, np.stack(coarse), self.image_id(index), objects, truth=np.stack(truth))
+
+    def writer(self, output: Path) -> MaskWriter:
+        """Writes `<sequence>/init_sp_object1_00009.png`, named and encoded as the coarse masks are."""
+        return FrameWriter(output, f"init_{self.init}_")
+
+    def _coarse_name(self, name: str, stem: str) -> str:
+        return f"init_{self.init}_{name}_{stem}.png"
+
+
+class Davis(MaskDataset):
+    """DAVIS 2016 or 2017 validation (or any split) with simulated defects, one sample a frame.
+
+    Layout: `JPEGImages/480p/<sequence>/*.jpg`, `Annotations/480p/<sequence>/*.png` and
+    `ImageSets/<year>/<split>.txt`. In 2017 the palette index is the object; in 2016 everything above 0 is one object.
+    """
+
+    name = "davis"
+    protocol = "overlap"
+
+    def __init__(self, root: str | None, year: int = 2017, split: str = "val", every: int = 1, seed: int = 0) -> None:
+        """Finds and checks the files.
+
+        Args:
+            root: folder with `JPEGImages`, `Annotations` and `ImageSets`.
+            year: 2016 or 2017.
+            split: name of the list in `ImageSets/<year>`.
+            every: only every so-many-th frame of a sequence.
+            seed: of the simulated defects.
+
+        Raises:
+            DatasetError: if the folder or files in it are missing.
+        """
+        if year not in (2016, 2017):
+            raise ConfigError(f"dataset.year is {year}; expected 2016 or 2017")
+        layout = f"JPEGImages/480p, Annotations/480p and ImageSets/{year}/{split}.txt"
+        self.root = existing_root(root, self.name, layout, DAVIS_SOURCE)
+        self.year, self.seed = year, seed
+        listed = self.root / "ImageSets" / str(year) / f"{split}.txt"
+        for path in (self.root / "JPEGImages" / "480p", self.root / "Annotations" / "480p", listed):
+            if not path.exists():
+                raise DatasetError(
+                    f"{path} is not there; dataset=davis expects {layout} in dataset.root. {DAVIS_SOURCE}"
+                )
+        sequences = _sequences(listed)
+        self.frames = [frame for name in sequences for frame in self._frames(name)[::every]]
+        if not self.frames:
+            raise DatasetError(f"{listed} names no sequence that has annotated frames. {DAVIS_SOURCE}")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def image_id(self, index: int) -> str:
+        """`sequence/frame`."""
+        return f"{self.frames[index].parent.name}/{self.frames[index].stem}"
+
+    def __getitem__(self, index: int) -> Sample:
+        frame, image_id = self.frames[index], self.image_id(index)
+        image = read_image(frame)
+        labels = read_labels(self._annotation(frame))
+        check_size(self._annotation(frame), (labels.shape[0], labels.shape[1]), (image.shape[0], image.shape[1]))
+        ids = tuple(int(k) for k in np.unique(labels) if k not in (0, 255)) if self.year == 2017 else (1,)
+        truth = [labels == k if self.year == 2017 else labels > 0 for k in ids]
+        coarse = [
+            simulate_defects(image, mask, stable_seed(image_id, k, self.seed)) if mask.any() else mask
+            for k, mask in zip(ids, truth, strict=True)
+        ]
+        shape = (len(ids), image.shape[0], image.shape[1])
+        masks, real = (np.array(part, dtype=bool).reshape(shape) for part in (coarse, truth))
+        return Sample(image, masks, image_id, tuple(f"object{k}" for k in ids), truth=real)
+
+    def writer(self, output: Path) -> MaskWriter:
+        """Writes `<sequence>/object1_00009.png`, 0/255."""
+        return FrameWriter(output, "")
+
+    def _frames(self, sequence: str) -> list[Path]:
+        frames = sorted((self.root / "JPEGImages" / "480p" / sequence).glob("*.jpg"))
+        return [frame for frame in frames if self._annotation(frame).is_file()]
+
+    def _annotation(self, frame: Path) -> Path:
+        return self.root / "Annotations" / "480p" / frame.parent.name / f"{frame.stem}.png"
+
+
+class FrameWriter:
+    """Writes the masks of a frame as `<sequence>/<prefix><object>_<frame>.png`, 0/255."""
+
+    def __init__(self, output: Path, prefix: str) -> None:
+        self.output, self.prefix = output, prefix
+
+    def write(self, sample: Sample, refinement: Refinement) -> None:
+        """Writes one frame's masks."""
+        sequence, stem = str(sample.image_id).split("/")
+        for name, mask in zip(sample.object_ids, refinement.masks, strict=True):
+            write_png(self.output / sequence / f"{self.prefix}{name}_{stem}.png", mask.astype(np.uint8) * 255)
+
+    def close(self) -> None:
+        """Nothing is left to finish: every mask is a file of its own."""
+
+
+def existing_root(root: str | None, name: str, layout: str, source: str) -> Path:
+    """The folder of a data set, or a `DatasetError` that says what belongs there and where it comes from."""
+    if root is None:
+        raise DatasetError(f"dataset={name} needs dataset.root=DIR, a folder with {layout}. {source}")
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise DatasetError(f"dataset.root={root} is not a folder; dataset={name} expects one with {layout}. {source}")
+    return path
+
+
+def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Raises `InputError` when a mask's (H, W) is not its image's."""
+    if found != expected:
+        raise InputError(
+            f"{path} is {found[0]} x {found[1]}, but its image is {expected[0]} x {expected[1]} (height x width)"
+        )
+
+
+def _mask(path: Path, size: tuple[int, int]) -> BoolArray:
+    mask = read_mask(path, THRESHOLD)
+    check_size(path, (mask.shape[0], mask.shape[1]), size)
+    return mask
+
+
+def _objects(frame: Path, init: str) -> tuple[str, ...]:
+    """Names of a frame's objects, in numerical order; every one must have its coarse mask."""
+    named = (re.fullmatch(rf"(object(\d+))_{re.escape(frame.stem)}", p.stem) for p in frame.parent.glob("object*.png"))
+    objects = [match[1] for match in sorted((m for m in named if m), key=lambda match: int(match[2]))]
+    for name in objects:
+        coarse = frame.parent / f"init_{init}_{name}_{frame.stem}.png"
+        if not coarse.is_file():
+            raise DatasetError(f"{coarse} is not there, though its ground truth is; choose dataset.init=sp or stm")
+    return tuple(objects)
+
+
+def _named(root: Path, folders: list[Path], sequences: Sequence[str]) -> list[Path]:
+    missing = sorted(set(sequences) - {folder.name for folder in folders})
+    if missing:
+        raise DatasetError(f"{root} has no sequence {', '.join(missing)}; check dataset.sequences")
+    return [folder for folder in folders if folder.name in set(sequences)]
+
+
+def _sequences(listed: Path) -> list[str]:
+    """Sequence names of an ImageSets list: DAVIS 2017 lists names, DAVIS 2016 pairs of file paths."""
+    lines = [line.split() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [Path(words[0]).parent.name if len(words) > 1 or "/" in words[0] else words[0] for words in lines]
+    return list(dict.fromkeys(names))

@@ -1,0 +1,58 @@
+"""What a run says on screen when it ends: its metrics in percent, speed, and where the files are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_report(report: dict[str, Any], console: Console | None = None, brief: bool = False) -> None:
+    """Prints one report.
+
+    Args:
+        report: content of a report.json, with `folder`.
+        brief: one line in place of a table, for the jobs of a sweep.
+        console: where to; standard output by default.
+    """
+    console = console or Console()
+    if brief:
+        console.print(f"      {brief_line(report)}", highlight=False, soft_wrap=True)
+        return
+    if report["metrics"]:
+        console.print(metrics_table(report))
+    counts, timing = report["counts"], report["timing"]
+    said = ", ".join(f"{value} {key}" for key, value in counts.items() if value or key in ("images", "masks"))
+    rate = f", {timing['masks_per_second']:.1f} masks/s" if "masks_per_second" in timing else ""
+    console.print(f"{said} in {timing['total']:.1f} s of refinement{rate}", highlight=False)
+    for failure in report["failures"]:
+        console.print(f"  failed: {failure['image']}: {failure['reason']}", highlight=False, markup=False)
+    again = "already finished (force=true runs it again): " if report.get("reused") else "report: "
+    console.print(f"{again}{report['folder']}/report.json", highlight=False, soft_wrap=True)
+
+
+def brief_line(report: dict[str, Any]) -> str:
+    """`iou 81.7 -> 88.3, ..., 146 masks in 14.2 s`, with a word where an earlier run's report was taken."""
+    coarse, refined = report["metrics"].get("coarse", {}), report["metrics"].get("refined", {})
+    parts = [
+        f"{key} {100 * coarse[key]:.1f} -> {100 * value:.1f}" if key in coarse else f"{key} {100 * value:.1f}"
+        for key, value in refined.items()
+    ]
+    spent = "finished earlier" if report.get("reused") else f"{report['timing']['total']:.1f} s of refinement"
+    return ", ".join([*parts, f"{report['counts']['masks']} masks", spent])
+
+
+def metrics_table(report: dict[str, Any]) -> Table:
+    """Coarse and refined metrics side by side, in percent."""
+    choices = report["config"].get("hydra_choices", {})
+    title = " ".join(f"{choices[key]}" for key in ("dataset", "prompts", "backbone") if key in choices)
+    table = Table(title=title, title_justify="left")
+    for heading in ("metric", "coarse", "refined", "change"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    coarse, refined = report["metrics"]["coarse"], report["metrics"]["refined"]
+    for key, after in refined.items():
+        before = coarse.get(key)
+        change = "" if before is None else f"{100 * (after - before):+.2f}"
+        table.add_row(key, "" if before is None else f"{100 * before:.2f}", f"{100 * after:.2f}", change)
+    return table

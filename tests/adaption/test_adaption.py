@@ -1,0 +1,229 @@
+"""Training the adaptor: nothing moves but predicted IoUs, and the cached path is the plain path."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from samref import runner
+from samref.adaption.checkpoint import load_adaptor, save_adaptor
+from samref.adaption.fit import prepare_lessons
+from samref.adaption.lessons import CachedLessons, EpochSampler, PlainLessons
+from samref.adaption.lora import adapt_head, get_adapter_params
+from samref.adaption.ranking import ranking_loss
+from samref.backbones.tiny import TinyHqSam, TinySam
+from samref.configs import build, compose_config
+from samref.datasets.datamodule import Samples
+from samref.datasets.davis import Davis585
+from samref.errors import ConfigError, WeightsError
+from samref.prompts.excavation import Frame
+from tests.factories import make_davis585
+
+
+@pytest.fixture(params=[TinySam, TinyHqSam])
+def backbone(request):
+    return request.param(device="cpu")
+
+
+@pytest.fixture
+def davis(tmp_path):
+    return make_davis585(tmp_path / "davis585", sequences=2, frames=3, objects=2)
+
+
+def parts(backbone, davis, *overrides):
+    cfg = compose_config(["adaption=iou_lora", "dataset=davis585", *overrides])
+    refiner = build(cfg.refiner, backbone=backbone, prompts=build(cfg.prompts))
+    return refiner, build(cfg.adaption), Samples(Davis585(str(davis)), None, "raise")
+
+
+def shake(backbone):
+    with torch.no_grad():
+        for parameter in get_adapter_params(backbone.iou_head).values():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+
+
+def test_candidates_are_bit_identical_and_only_predicted_ious_move(backbone, davis):
+    refiner, adaption, samples = parts(backbone, davis)
+    sample = samples[0]
+    embedding = backbone.encode(sample.image)
+    prompts = refiner.prompts(sample.masks, embedding, Frame(backbone.img_size, backbone.mask_input_size))
+    plain = backbone.decode(embedding, prompts)
+    adaption.attach(backbone)
+    fresh = backbone.decode(embedding, prompts)
+    assert torch.equal(fresh.low_res_logits, plain.low_res_logits)
+    assert torch.equal(fresh.iou_predictions, plain.iou_predictions)
+    shake(backbone)
+    adapted = backbone.decode(embedding, prompts)
+    assert torch.equal(adapted.low_res_logits, plain.low_res_logits)
+    assert not torch.equal(adapted.iou_predictions, plain.iou_predictions)
+
+
+def train(lessons, adaption, backbone, epochs=2):
+    optimizer = adaption.optimizers(backbone)
+    sgd, schedule = optimizer["optimizer"], optimizer["lr_scheduler"]["scheduler"]
+    sampler, losses = EpochSampler(len(lessons), adaption.seed), []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        for start in range(0, len(order), adaption.batch_size):
+            loss = ranking_loss(*lessons(torch.tensor(order[start : start + adaption.batch_size])), adaption.margin)
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+            schedule.step()
+            losses.append(loss.item())
+    return losses
+
+
+def test_the_cached_path_gives_the_losses_of_the_plain_path(backbone, davis, tmp_path):
+    refiner, adaption, samples = parts(backbone, davis, "adaption.lr=0.2", "adaption.margin=0.5")
+    losses = []
+    layers = list(backbone.iou_head.layers)
+    for cached in (True, False):
+        object.__setattr__(adaption, "cached", cached)
+        for index, layer in enumerate(layers):
+            backbone.iou_head.layers[index] = layer
+        adaption.attach(backbone)
+        lessons = prepare_lessons(samples, refiner, adaption, tmp_path / "lessons")
+        assert isinstance(lessons, CachedLessons if cached else PlainLessons)
+        assert len(lessons) == 12
+        losses.append(train(lessons, adaption, backbone))
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-6)
+    assert losses[0][0] != losses[0][-1]
+
+
+def test_another_placement_falls_back_to_the_plain_path(davis, tmp_path):
+    backbone = TinySam(device="cpu")
+    refiner, adaption, samples = parts(backbone, davis, "adaption.placement=all")
+    adaption.attach(backbone)
+    assert isinstance(prepare_lessons(samples, refiner, adaption, tmp_path), PlainLessons)
+
+
+def test_lessons_of_a_killed_run_are_taken_up_again_and_broken_ones_made_anew(davis, tmp_path, monkeypatch):
+    backbone = TinySam(device="cpu")
+    refiner, adaption, samples = parts(backbone, davis)
+    whole = prepare_lessons(samples, refiner, adaption, tmp_path / "lessons")
+    (tmp_path / "lessons" / "2.safetensors").unlink()
+    (tmp_path / "lessons" / "4.safetensors").write_bytes(b"torn")
+    encoded = []
+    monkeypatch.setattr(backbone, "encode", lambda image, encode=backbone.encode: encoded.append(1) or encode(image))
+    again = prepare_lessons(samples, refiner, adaption, tmp_path / "lessons")
+    assert len(encoded) == 2
+    assert torch.equal(again.features, whole.features)
+    assert torch.equal(again.candidate_iou, whole.candidate_iou)
+
+
+def test_an_adaptor_file_gives_back_every_bit(backbone, tmp_path):
+    adapt_head(backbone.iou_head, 4, 8, "all", seed=0)
+    shake(backbone)
+    save_adaptor(tmp_path / "adaptor.safetensors", backbone, 4, 8, "all")
+    other = type(backbone)(device="cpu")
+    load_adaptor(tmp_path / "adaptor.safetensors", other)
+    saved, loaded = (get_adapter_params(b.iou_head) for b in (backbone, other))
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(saved[name], loaded[name]) for name in saved)
+    assert (tmp_path / "adaptor.safetensors").stat().st_size < 20_000
+
+
+@pytest.mark.parametrize("spoil", ["backbone", "missing", "torn", "foreign", "shape"])
+def test_an_adaptor_that_does_not_fit_is_an_error_that_says_why(tmp_path, spoil):
+    backbone, path = TinySam(device="cpu"), tmp_path / "adaptor.safetensors"
+    adapt_head(backbone.iou_head, 4, 4, "last", seed=0)
+    save_adaptor(path, backbone, 4, 4, "last" if spoil != "shape" else "all")
+    other = TinyHqSam(device="cpu") if spoil == "backbone" else TinySam(device="cpu")
+    if spoil == "missing":
+        path.unlink()
+    elif spoil == "torn":
+        path.write_bytes(path.read_bytes()[:40])
+    elif spoil == "foreign":
+        save_file({"x": torch.zeros(2)}, path)
+    expected = {
+        "backbone": "was trained on tiny .* but the backbone is tiny_hq",
+        "missing": "is not there",
+        "torn": "cannot be read",
+        "foreign": "is not an adaptor of samref",
+        "shape": "holds .* expected",
+    }[spoil]
+    layers = list(other.iou_head.layers)
+    with pytest.raises(WeightsError, match=expected):
+        load_adaptor(path, other)
+    if spoil != "shape":
+        assert list(other.iou_head.layers) == layers
+
+
+@pytest.fixture
+def run(tmp_path, davis):
+    def go(*overrides):
+        base = ["dataset=davis585", f"dataset.root={davis}", "backbone=tiny", f"paths.outputs={tmp_path / 'out'}"]
+        return runner.run(compose_config([*base, "callbacks.progress=false", "adaption=iou_lora", *overrides]))
+
+    return go
+
+
+def test_a_sweep_trains_its_adaptor_once(run, tmp_path):
+    first = run("prompts=box")
+    second = run("prompts=all")
+    assert len(list((tmp_path / "out" / "adaptors").glob("*/adaptor.safetensors"))) == 1
+    assert first["adaption"] == second["adaption"]
+    assert first["adaption"]["masks"] == 12
+    assert first["adaption"]["steps"] == 117 + (-117 % 3)
+    run("prompts=box", "adaption.rank=2")
+    assert len(list((tmp_path / "out" / "adaptors").glob("*/adaptor.safetensors"))) == 2
+
+
+def test_the_adaptor_is_taken_off_after_its_job(run):
+    before = run("prompts=box", "adaption=none")["metrics"]
+    run("prompts=box", "adaption.lr=1.0", "adaption.margin=0.5")
+    assert run("prompts=box", "adaption=none", "force=true")["metrics"] == before
+
+
+def test_a_trained_adaptor_can_be_loaded_instead(run):
+    trained = run("adaption.lr=1.0", "adaption.margin=0.5")
+    loaded = run(f"adaption.checkpoint={trained['adaption']['checkpoint']}", "force=true")
+    assert loaded["metrics"] == trained["metrics"]
+    assert loaded["adaption"] == {"checkpoint": trained["adaption"]["checkpoint"]}
+
+
+def test_a_killed_fit_goes_on_from_its_last_epoch_to_the_same_adaptor(run, tmp_path, monkeypatch):
+    import samref.fitting
+
+    whole = run("adaption.min_steps=30")
+    file = next((tmp_path / "out" / "adaptors").glob("*/adaptor.safetensors"))
+    expected = load_file(file)
+    for leftover in (*file.parent.iterdir(), *(tmp_path / "out" / "evaluate").glob("*/report.json")):
+        leftover.unlink()
+
+    class Killed(BaseException):
+        pass
+
+    def dies(self, trainer, module, note=samref.fitting.Losses.on_train_epoch_end):
+        note(self, trainer, module)
+        if len(self.epochs) == 4:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(samref.fitting.Losses, "on_train_epoch_end", dies)
+        with pytest.raises(Killed):
+            run("adaption.min_steps=30")
+    assert not file.exists()
+    assert (file.parent / "last.ckpt").is_file()
+    resumed = run("adaption.min_steps=30")
+    resumed_tensors = load_file(file)
+    assert all(torch.equal(resumed_tensors[name], value) for name, value in expected.items())
+    assert resumed["metrics"] == whole["metrics"]
+    assert len(json.loads((file.parent / "training.json").read_text())["epoch_losses"]) == 10
+
+
+def test_the_checkpoint_of_a_fit_holds_the_adaptor_alone(run, tmp_path):
+    run()
+    checkpoint = torch.load(next((tmp_path / "out" / "adaptors").glob("*/last.ckpt")), weights_only=True)
+    assert len(checkpoint["state_dict"]) == 2
+    assert all("lora" in name for name in checkpoint["state_dict"])
+
+
+@pytest.mark.parametrize("override", ["adaption.target=best", "adaption.epochs=0", "adaption.placement=first"])
+def test_values_without_meaning_are_refused(run, override):
+    with pytest.raises(ConfigError, match="expected"):
+        run(override)
