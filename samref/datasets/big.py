@@ -9,10 +9,9 @@ import numpy as np
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError, InputError
 from samref.files import write_png
-from samref.images import read_image, read_mask
+from samref.images import BENCHMARK_THRESHOLD, read_image, read_mask
 from samref.structures import BoolArray, Refinement, Sample
 
-THRESHOLD = 128
 SHOWN = 3
 
 
@@ -83,7 +82,7 @@ class BigDataset(MaskDataset):
         return BigWriter(output)
 
     def _read(self, name: str, size: tuple[int, int]) -> BoolArray:
-        mask = read_mask(self.root / name, THRESHOLD)
+        mask = read_mask(self.root / name, BENCHMARK_THRESHOLD)
         if mask.shape != size:
             raise InputError(f"{self.root / name} is {mask.shape} (H, W); expected the image's {size}")
         return mask
