@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samref.errors import InputError
 from samref.structures import BoolArray
@@ -128,7 +128,7 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     if values.dtype == np.bool_:
         return values.astype(np.uint8)
     if not np.issubdtype(values.dtype, np.integer):
-        whole = np.rint(np.nan_to_num(values, nan=0.5)).astype(np.int32)
+        whole: npt.NDArray[np.integer[Any]] = np.rint(np.nan_to_num(values, nan=0.5)).astype(np.int32)
         if np.any(whole != values):
             raise InputError(
                 f"mask {printable(path)} holds the values {_some(np.unique(values))}; expected whole numbers"
@@ -166,6 +166,10 @@ def _opened(path: str | Path, kind: str, decode: bool = True) -> Iterator[Image.
         ) from error
     except FileNotFoundError as error:
         raise InputError(f"{kind} {printable(path)} is missing") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{kind} {printable(path)} is a folder; expected an image file") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{kind} {printable(path)} is not an image file, or of a format that is not read") from error
     # Pillow's decoders raise nearly everything on damaged files: OSError, SyntaxError, struct.error, IndexError...
     except Exception as error:
         reason = " ".join(str(error).split()).replace(str(path), "the file") or type(error).__name__
@@ -193,7 +197,7 @@ def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 def _to_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if not np.isfinite(values).all() or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-        raise InputError(f"values from {values.min():g} to {values.max():g}; expected 0 to 65535")
+        raise ValueError(f"values from {values.min():g} to {values.max():g}; expected 0 to 65535")
     top = float(values.max(initial=0))
     if np.issubdtype(values.dtype, np.floating) and top <= 1.0:
         return np.asarray(np.rint(values * 255.0), dtype=np.uint8)
