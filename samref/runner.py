@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from samref import environment
 from samref.adaption.lora import original_head
 from samref.backbones.backbone import Backbone
+from samref.backbones.opening import open_backbone
 from samref.callbacks.evaluator import Evaluator
 from samref.callbacks.picture import Picture
 from samref.callbacks.progress import ProgressLine
@@ -74,7 +75,10 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
     dataset: MaskDataset = build(cfg.dataset)
     data = SampleDataModule(dataset, num_workers=cfg.num_workers, limit=cfg.limit, on_error=cfg.on_error)
     refiner = build_refiner(cfg)
-    evaluator, summary = Evaluator(dataset), RunReport(job.folder / "samples.csv")
+    evaluator, summary = (
+        Evaluator(dataset, data.limited_ids),
+        RunReport(job.folder / "samples.csv", getattr(dataset, "problems", ())),
+    )
     with unadapted_afterwards(refiner):
         adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
         callbacks: list[Callback] = [evaluator, summary, *_writers(cfg, dataset, job.folder)]
@@ -89,7 +93,7 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
         "config": job.config,
         "metrics": evaluator.scores,
         "counts": summary.counts(),
-        "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.tally.failures],
+        "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.failures()],
         "adaption": adaption,
         "timing": {**summary.timing(), "wall": time.perf_counter() - clock},
         "peak_memory_mb": environment.peak_memory_mb(),
@@ -142,8 +146,7 @@ def shared_backbone(cfg: DictConfig) -> Backbone:
 
 @lru_cache(maxsize=1)
 def _load_backbone(key: str) -> Backbone:
-    backbone: Backbone = build(OmegaConf.create(json.loads(key)))
-    return backbone
+    return open_backbone(OmegaConf.create(json.loads(key)))
 
 
 def _writers(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> list[Callback]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -14,8 +15,14 @@ from samref.datasets.dataset import MaskDataset
 class Evaluator(Callback):
     """Adds per-mask scores to each outcome under `columns`, and leaves the data set's scores in `scores`."""
 
-    def __init__(self, dataset: MaskDataset) -> None:
-        self.scorer = scorer_for(dataset)
+    def __init__(self, dataset: MaskDataset, image_ids: Iterable[Any] | None = None) -> None:
+        """Prepares the metrics.
+
+        Args:
+            dataset: names its protocol.
+            image_ids: the images of this run, where it is only a part of the data set.
+        """
+        self.scorer = scorer_for(dataset, image_ids)
         self.scores: Scores = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,14 @@ class Tally:
 class RunReport(Callback):
     """Collects what `report.json` says beside the metrics, and writes `samples.csv`."""
 
-    def __init__(self, samples: Path) -> None:
+    def __init__(self, samples: Path, problems: Sequence[Failure] = ()) -> None:
         """Starts with nothing seen.
 
         Args:
             samples: path of the table of samples.
+            problems: what the data set found wrong before it was run; reported as failures.
         """
-        self.samples = samples
+        self.samples, self.problems = samples, list(problems)
         self.tally = Tally()
 
     def on_test_batch_end(
@@ -66,6 +68,7 @@ class RunReport(Callback):
             self.tally.failures.append(batch)
             return
         refinement: Refinement = outputs["refinement"]
+        self.tally.failures.extend(batch.meta.get("problems", ()))
         self.tally.images += 1
         self.tally.flags.update(refinement.flags)
         self.tally.seconds.update(refinement.timing)
@@ -85,10 +88,14 @@ class RunReport(Callback):
 
     on_predict_end = on_test_end
 
+    def failures(self) -> list[Failure]:
+        """Everything that could not be refined, with its reason."""
+        return self.problems + self.tally.failures
+
     def counts(self) -> dict[str, int]:
         """`images, masks, empty, fallback, failed`, and any other flag that was raised."""
         flags = self.tally.flags
-        known = {"images": self.tally.images, "masks": sum(flags.values()), "failed": len(self.tally.failures)}
+        known = {"images": self.tally.images, "masks": sum(flags.values()), "failed": len(self.failures())}
         return {**known, EMPTY: flags[EMPTY], FALLBACK: flags[FALLBACK], **dict(sorted(flags.items()))}
 
     def timing(self) -> dict[str, float]:

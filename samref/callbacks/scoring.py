@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,8 +11,12 @@ from torch import nn
 
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError
+from samref.masks import pair_iou
+from samref.metrics.average_precision import AveragePrecision
+from samref.metrics.boundary_accuracy import BoundaryAccuracy
 from samref.metrics.overlap import Overlap, OverlapCounts, overlap_per_mask
 from samref.metrics.selection_accuracy import SelectionAccuracy
+from samref.metrics.semantic import SemanticIoU
 from samref.structures import Refinement, Sample
 
 Columns = dict[str, Any]
@@ -51,16 +57,100 @@ class OverlapScorer(nn.Module):
 
     def compute(self) -> Scores:
         """See `Scorer`."""
-        return {"coarse": self.coarse.compute(), "refined": {**self.refined.compute(), **self.top1.compute()}}
+        # Computed on every process alike, because it is where they exchange their counts.
+        top1 = self.top1.compute()
+        refined = {**self.refined.compute(), **(top1 if not math.isnan(top1["top1_acc"]) else {})}
+        return {"coarse": self.coarse.compute(), "refined": refined}
 
 
-def scorer_for(dataset: MaskDataset) -> Scorer | None:
-    """The scorer of a data set's protocol; None where there is no ground truth."""
+class AveragePrecisionScorer:
+    """AP of boxes, masks and boundaries, before and after; both from run lengths, evaluated at the end."""
+
+    def __init__(self, dataset: Any, image_ids: Iterable[Any]) -> None:
+        self.dataset = dataset
+        ids = list(image_ids)
+        self.coarse, self.refined = (
+            AveragePrecision(dataset.ground_truth, protocol=dataset.eval_protocol, image_ids=ids) for _ in range(2)
+        )
+
+    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+        """See `Scorer`."""
+        self.coarse.update(self.dataset.results(sample, sample.masks))
+        self.refined.update(self.dataset.results(sample, refinement.masks))
+        return {"change_iou": changed(sample, refinement)}
+
+    def compute(self) -> Scores:
+        """See `Scorer`."""
+        return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
+
+
+class SemanticScorer(nn.Module):
+    """mIoU of label maps: the coarse one as it came, and the refined regions merged again."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__()
+        self.merge = dataset.merge
+        self.coarse, self.refined = SemanticIoU(), SemanticIoU()
+
+    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+        """See `Scorer`."""
+        if sample.label_map is None:
+            raise DatasetError(f"image {sample.image_id} has no true label map, which mIoU is measured with")
+        self.coarse.update(sample.meta["coarse"], sample.label_map)
+        self.refined.update(self.merge(sample, refinement.masks, refinement.logits), sample.label_map)
+        return {"change_iou": changed(sample, refinement)}
+
+    def compute(self) -> Scores:
+        """See `Scorer`."""
+        return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
+
+
+class BoundaryScorer(nn.Module):
+    """IoU and mean boundary accuracy of high-resolution masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overlap = OverlapScorer()
+        self.coarse, self.refined = BoundaryAccuracy(), BoundaryAccuracy()
+
+    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+        """See `Scorer`."""
+        columns = self.overlap.update(sample, refinement)
+        self.coarse.update(sample.masks, _truth(sample))
+        self.refined.update(refinement.masks, _truth(sample))
+        return columns
+
+    def compute(self) -> Scores:
+        """See `Scorer`."""
+        scores = self.overlap.compute()
+        scores["coarse"] |= self.coarse.compute()
+        scores["refined"] |= self.refined.compute()
+        return scores
+
+
+def scorer_for(dataset: MaskDataset, image_ids: Iterable[Any] | None = None) -> Scorer | None:
+    """The scorer of a data set's protocol; None where there is no ground truth.
+
+    Args:
+        dataset: names its protocol.
+        image_ids: the images of this run where it is only a part of the data set: AP must not count the others' truth.
+    """
     if dataset.protocol == "none":
         return None
     if dataset.protocol == "overlap":
         return OverlapScorer()
+    if dataset.protocol == "average_precision":
+        return AveragePrecisionScorer(dataset, dataset.image_ids if image_ids is None else image_ids)  # type: ignore[attr-defined]
+    if dataset.protocol == "semantic":
+        return SemanticScorer(dataset)
+    if dataset.protocol == "boundary_accuracy":
+        return BoundaryScorer()
     raise DatasetError(f"data set {dataset.name} names the protocol '{dataset.protocol}', which is not known")
+
+
+def changed(sample: Sample, refinement: Refinement) -> list[float]:
+    """IoU of each refined mask with its coarse one, for data sets that have no truth per mask."""
+    return [pair_iou(coarse, refined) for coarse, refined in zip(sample.masks, refinement.masks, strict=True)]
 
 
 def _truth(sample: Sample) -> Any:

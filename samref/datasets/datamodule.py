@@ -62,6 +62,13 @@ class SampleDataModule(LightningDataModule):
         self.samples = Samples(dataset, limit, on_error)
         self.num_workers = num_workers
 
+    @property
+    def limited_ids(self) -> list[str | int] | None:
+        """Ids of the samples where `limit` cuts the data set short, else None."""
+        dataset = self.samples.dataset
+        cut = len(self.samples) < len(dataset)
+        return [dataset.image_id(index) for index in range(len(self.samples))] if cut else None
+
     def test_dataloader(self) -> DataLoader[Any]:
         """This process's share: every world-size-th sample, each exactly once over all processes."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
