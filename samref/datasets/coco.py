@@ -21,7 +21,7 @@ class CocoDataset(MaskDataset):
     """COCO images with the masks of a results or an annotations file.
 
     One sample is one image with all its masks. Images without a mask yield no sample; they still count for the
-    average precision, which is over `ground_truth`. What cannot be refined - a crowd region, a segment that is broken
+    average precision, which is over `ground_truth`. Crowd regions are handed on as they came. What cannot be refined - a segment that is broken
     or of another size, a record of an unknown image, a second record of the same id - is listed in `problems`, or in
     `meta["problems"]` of its sample where only decoding shows it; the rest goes on, and the writer hands such records
     on as they came.
@@ -178,6 +178,9 @@ class CocoDataset(MaskDataset):
                 self._report("?", position, "has no image_id")
             elif self.image_ids is not None and image_id not in self.image_ids:
                 continue
+            elif record.get("iscrowd"):
+                # No object to refine, and nothing wrong with it: the writer hands it on as it came.
+                continue
             elif self._table and image_id not in self._table:
                 unknown[image_id] = unknown.get(image_id, 0) + 1
             else:
@@ -198,8 +201,6 @@ class CocoDataset(MaskDataset):
         if name in seen:
             raise InputError("has the id of an earlier one")
         seen.add(name)
-        if record.get("iscrowd"):
-            raise InputError("is a crowd region, which is kept as it is")
         check_segmentation(record.get("segmentation"), _size(self._table.get(record["image_id"], {})))
 
     def _ids_with_images(self) -> list[ImageId]:

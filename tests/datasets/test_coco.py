@@ -57,7 +57,7 @@ def test_without_predictions_the_annotations_are_refined_and_crowds_are_not(coco
     assert [data.image_id(k) for k in range(len(data))] == [1, 2]
     assert data[0].object_ids == (101, 102)
     assert (data[0].masks[0] == rectangle(5, 5, 25, 30)).all()
-    assert reasons(data) == ["annotation 301 of instances_val2017.json: is a crowd region, which is kept as it is"]
+    assert reasons(data) == []
 
 
 def test_annotations_may_be_the_coarse_masks_of_another_ground_truth(coco, tmp_path):

@@ -104,7 +104,7 @@ def test_oracle_selection_is_never_below_another(run):
 
 def test_bad_files_are_skipped_and_named_or_end_the_run(run, davis):
     (davis / "seq0" / "00000.jpg").write_bytes(b"not a jpeg")
-    with pytest.raises(InputError, match=r"00000\.jpg cannot be read"):
+    with pytest.raises(InputError, match="00000.jpg"):
         run()
     report = run("on_error=skip")
     assert report["counts"]["failed"] == 1
