@@ -21,10 +21,10 @@ class CocoDataset(MaskDataset):
     """COCO images with the masks of a results or an annotations file.
 
     One sample is one image with all its masks. Images without a mask yield no sample; they still count for the
-    average precision, which is over `ground_truth`. Crowd regions are handed on as they came. What cannot be refined - a segment that is broken
-    or of another size, a record of an unknown image, a second record of the same id - is listed in `problems`, or in
-    `meta["problems"]` of its sample where only decoding shows it; the rest goes on, and the writer hands such records
-    on as they came.
+    average precision, which is over `ground_truth`. Crowd regions are handed on as they came. What cannot be refined -
+    a segment that is broken or of another size, a record of an unknown image, a second record of the same id - is
+    listed in `problems`, or in `meta["problems"]` of its sample where only decoding shows it; the rest goes on, and the
+    writer hands such records on as they came.
 
     A sample's `meta`: `records` (one a mask, as they came), `positions` (theirs in the file), `problems`.
 
