@@ -15,7 +15,7 @@ from samref.files import write_text
 
 # Keys that change where, how fast or how loudly a job runs, never what comes out.
 IMMATERIAL = ("force", "paths", "logger", "trainer", "callbacks", "num_workers", "name")
-IMMATERIAL_PARTS = {"backbone": ("device",), "refiner": ("chunk_size",)}
+IMMATERIAL_PARTS = {"backbone": ("device", "cache", "cache_max_gb"), "refiner": ("chunk_size",)}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from samref.backbones.backbone import Backbone
+from samref.backbones.opening import open_backbone
 from samref.candidates import IouArray, candidate_iou, candidate_masks, full_logits, pick
 from samref.configs import build, compose_options
 from samref.errors import ConfigError
@@ -98,7 +99,7 @@ class SAMRefiner:
         ['box', 'mask']
         """
         cfg = compose_options(backbone=backbone, **options)
-        model = build(cfg.backbone, device=device)
+        model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
         return refiner
 

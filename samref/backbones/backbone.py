@@ -19,14 +19,22 @@ class Backbone(Protocol):
     Attributes:
         name: option name of the config group.
         weights_sha256: hash of the file the weights came from; "" for random weights.
+        encoder_id: what decides an embedding beside the image and the weights (preprocessing, arithmetic); embeddings
+            are cached under it.
         img_size: side of the square model frame in model px (1024 for the published models).
         embedding_size: (h, w) of the image embedding.
         mask_input_size: (h, w) of the logit grid, four times the embedding.
         iou_head: the module that predicts IoUs; its last linear layer is what SAMRefiner++ adapts.
     """
 
-    name: str
-    weights_sha256: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    @property
+    def encoder_id(self) -> str: ...
 
     @property
     def img_size(self) -> int: ...

@@ -19,6 +19,8 @@ from samref.structures import Candidates, Embedding, Prompts
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+# To be changed with whatever changes what the encoder sees: cached embeddings are filed under it.
+PREPROCESSING = "pil-bilinear-1"
 
 
 class SamModules(NamedTuple):
@@ -81,6 +83,11 @@ class SamBackbone(nn.Module):
         """
         self.weights_sha256 = load_checkpoint(self, self.name, weights, sha256)
         self.freeze()
+
+    @property
+    def encoder_id(self) -> str:
+        """What decides an embedding beside the image and the weights."""
+        return f"{PREPROCESSING} {self.img_size}"
 
     @property
     def img_size(self) -> int:

@@ -2,14 +2,14 @@ import inspect
 from pathlib import Path
 
 import pytest
-from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
+from hydra.utils import get_class
 
 from samref.backbones.factory import BACKBONES
-from samref.backbones.tiny import TinySam
+from samref.backbones.opening import CACHE_KEYS
+from samref.configs import compose_config
 
 FOLDER = Path(__file__).parents[2] / "conf" / "backbone"
-OPTIONS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+OPTIONS = sorted(path.stem for path in FOLDER.glob("[!_]*.yaml"))
 
 
 def test_there_is_an_option_for_every_backbone():
@@ -17,13 +17,9 @@ def test_there_is_an_option_for_every_backbone():
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_options_keys_are_the_constructors_arguments(option):
-    config = OmegaConf.load(FOLDER / f"{option}.yaml")
+def test_an_options_keys_are_the_constructors_arguments_and_those_of_the_cache(option):
+    config = compose_config([f"backbone={option}"]).backbone
     backbone = get_class(config._target_)
-    assert set(config) - {"_target_"} == set(inspect.signature(backbone).parameters)
+    assert set(config) - {"_target_"} == {*inspect.signature(backbone).parameters, *CACHE_KEYS}
     assert config.name == option
     assert option == "tiny" or backbone is BACKBONES[option]
-
-
-def test_tiny_is_instantiated():
-    assert isinstance(instantiate(OmegaConf.load(FOLDER / "tiny.yaml"), device="cpu"), TinySam)

@@ -1,0 +1,52 @@
+"""From a configuration to a backbone, behind a cache of embeddings where one is worth it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from samref.backbones.backbone import Backbone
+from samref.backbones.cache import CachedBackbone, EmbeddingStore, embeddings_folder
+from samref.configs import build
+from samref.errors import ConfigError
+
+CACHE_KEYS = ("cache", "cache_max_gb", "cache_precision")
+
+
+def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
+    """The backbone that an option of `conf/backbone` describes.
+
+    Args:
+        cfg: the group `backbone` of a configuration. Its `cache` is `true`, `false` or `auto`: on in sweeps, whose jobs
+            share images, and wherever `cache_precision` is not `fp32`, so that no result depends on whether a run was
+            part of a sweep.
+        **parts: constructor arguments that replace those of the configuration.
+
+    Raises:
+        ConfigError: for values that make no sense.
+        WeightsError: when weights cannot be found, verified or loaded.
+    """
+    options = {key: cfg[key] for key in CACHE_KEYS if key in cfg}
+    own = OmegaConf.create({str(key): value for key, value in cfg.items() if key not in CACHE_KEYS})
+    mode = options.get("cache", False)
+    if mode not in (True, False, "auto"):
+        raise ConfigError(f"backbone.cache is {mode!r}; expected auto, true or false")
+    precision = options.get("cache_precision", "fp32")
+    if mode is False and precision != "fp32":
+        raise ConfigError(
+            f"backbone.cache_precision is {precision} but backbone.cache is false; leave out one of the two, for "
+            "without a cache nothing is kept in that precision"
+        )
+    backbone: Backbone = build(own, **parts)
+    if mode is False or (mode == "auto" and not in_sweep() and precision == "fp32"):
+        return backbone
+    store = EmbeddingStore(embeddings_folder(), options["cache_max_gb"])
+    return cast(Backbone, CachedBackbone(backbone, store, precision))
+
+
+def in_sweep() -> bool:
+    """Whether Hydra runs this process's job as one of several."""
+    return bool(HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN)
