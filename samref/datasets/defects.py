@@ -92,8 +92,10 @@ class _Maker:
 
     def _superpixels(self, count: int) -> npt.NDArray[np.int64]:
         if count not in self.segments:
+            # `slic` stretches what it is given to 0..1, which is meant for RGB; the same for the compactness undoes it.
+            span = max(float(np.ptp(self.lab)), 1e-6)
             self.segments[count] = slic(
-                self.lab, n_segments=count, compactness=COMPACTNESS, convert2lab=False, start_label=0
+                self.lab, n_segments=count, compactness=COMPACTNESS / span, convert2lab=False, start_label=0
             )
         return self.segments[count]
 
