@@ -49,7 +49,12 @@ def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
 
 
 def compose_options(
-    backbone: str, prompts: str = "all", preset: str | None = None, overrides: Sequence[str] = (), **options: Any
+    backbone: str,
+    prompts: str = "all",
+    preset: str | None = None,
+    guard: bool = False,
+    overrides: Sequence[str] = (),
+    **options: Any,
 ) -> DictConfig:
     """The configuration behind `SAMRefiner.from_pretrained`.
 
@@ -57,6 +62,7 @@ def compose_options(
         backbone: option of the group `backbone`.
         prompts: option of the group `prompts`.
         preset: option of the group `preset`, or None.
+        guard: whether implausible refinements give way to their coarse masks.
         overrides: more, in the command line's grammar.
         **options: keys of `refiner`.
 
@@ -65,9 +71,10 @@ def compose_options(
     """
     unknown = set(options) - set(REFINER_KEYS)
     if unknown:
-        known = ", ".join(("prompts", "preset", "overrides", *REFINER_KEYS))
+        known = ", ".join(("prompts", "preset", "guard", "overrides", *REFINER_KEYS))
         raise ConfigError(f"unknown option {', '.join(sorted(unknown))}; expected some of {known}")
-    chosen = [f"backbone={backbone}", f"prompts={prompts}", *([f"+preset={preset}"] if preset else [])]
+    chosen = [f"backbone={backbone}", f"prompts={prompts}", f"guard={'plausible' if guard else 'none'}"]
+    chosen += [f"+preset={preset}"] if preset else []
     return compose_config([*chosen, *(f"refiner.{key}={value}" for key, value in options.items()), *overrides])
 
 

@@ -12,6 +12,7 @@ from samref.adaption.iou_lora import IouLora
 from samref.adaption.lessons import Lessons
 from samref.adaption.lora import get_adapter_params
 from samref.adaption.ranking import ranking_loss
+from samref.guard import Guard
 from samref.refiner import Refiner
 from samref.structures import Failure, Refinement, Sample
 
@@ -21,18 +22,26 @@ Outcome = dict[str, Any]
 class RefinementModule(LightningModule):
     """Runs a refiner over a data set; callbacks score, write and report what comes out."""
 
-    def __init__(self, refiner: Refiner, keep_candidates: bool = False, keep_logits: bool = False) -> None:
+    def __init__(
+        self,
+        refiner: Refiner,
+        keep_candidates: bool = False,
+        keep_logits: bool = False,
+        guard: Guard | None = None,
+    ) -> None:
         """Wraps a refiner.
 
         Args:
             refiner: what refines.
             keep_candidates: whether callbacks need SAM's three candidates.
             keep_logits: whether callbacks need full-resolution logits (semantic merging).
+            guard: gives coarse masks back where their refinement is implausible, or None.
         """
         super().__init__()
         self.refiner = refiner
         self.keep_candidates = keep_candidates
         self.keep_logits = keep_logits
+        self.guard = guard
         # Registered so that Lightning moves it to the device; the refiner uses the same object.
         backbone = getattr(refiner, "backbone", None)
         self.backbone = backbone if isinstance(backbone, nn.Module) else None
@@ -80,4 +89,7 @@ class RefinementModule(LightningModule):
     def _refine(self, batch: Sample | Failure) -> Refinement | None:
         if isinstance(batch, Failure):
             return None
-        return self.refiner.refine_sample(batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits)
+        refinement = self.refiner.refine_sample(
+            batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits
+        )
+        return refinement if self.guard is None else self.guard(batch.masks, refinement)

@@ -14,6 +14,7 @@ from samref.backbones.opening import open_backbone
 from samref.candidates import IouArray, candidate_iou, candidate_masks, full_logits, pick
 from samref.configs import build, compose_options
 from samref.errors import ConfigError
+from samref.guard import Guard
 from samref.inputs import ImageLike, as_image, as_masks
 from samref.prompts.excavation import Excavator, Frame
 from samref.selection import check_rule, select
@@ -79,6 +80,7 @@ class SAMRefiner:
         self.selection = check_rule(selection)
         self.cascade = cascade
         self.chunk_size = chunk_size
+        self.guard: Guard | None = None
 
     @classmethod
     def from_pretrained(cls, backbone: str = "mobile_sam", device: str = "auto", **options: Any) -> SAMRefiner:
@@ -87,8 +89,9 @@ class SAMRefiner:
         Args:
             backbone: option of the config group `backbone`.
             device: `auto`, `cpu`, `cuda` or any torch device.
-            **options: `prompts` (one of the seven combinations), `iterations`, `selection`, `preset`, or
-                `overrides`, a list in the command line's grammar (`["prompts.mask.omega=30"]`).
+            **options: `prompts` (one of the seven combinations), `iterations`, `selection`, `preset`, `guard` (True
+                keeps coarse masks whose refinement is implausible), or `overrides`, a list in the command line's
+                grammar (`["prompts.mask.omega=30"]`).
 
         Raises:
             WeightsError: if the weights cannot be found or verified.
@@ -101,6 +104,7 @@ class SAMRefiner:
         cfg = compose_options(backbone=backbone, **options)
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
+        refiner.guard = build(cfg.guard) if cfg.guard.get("_target_") else None
         return refiner
 
     def refine(
@@ -134,7 +138,8 @@ class SAMRefiner:
         coarse = as_masks(masks, (pixels.shape[0], pixels.shape[1]), "mask")
         real = None if truth is None else as_masks(truth, (pixels.shape[0], pixels.shape[1]), "truth mask")
         sample = Sample(pixels, coarse, "image", tuple(range(len(coarse))), truth=real)
-        return self.refine_sample(sample, keep_candidates=keep_candidates, keep_logits=keep_logits)
+        result = self.refine_sample(sample, keep_candidates=keep_candidates, keep_logits=keep_logits)
+        return result if self.guard is None else self.guard(coarse, result)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
         """Refines the coarse masks of a data set's sample; see `refine`."""

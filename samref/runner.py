@@ -114,7 +114,8 @@ def _refine(
     refiner: Refiner,
     callbacks: list[Callback],
 ) -> None:
-    module = RefinementModule(refiner, cfg.save_candidates, keep_logits=dataset.protocol == "semantic")
+    guard = build(cfg.guard) if cfg.guard.get("_target_") else None
+    module = RefinementModule(refiner, cfg.save_candidates, dataset.protocol == "semantic", guard)
     trainer = make_trainer(cfg, job.folder, callbacks)
     if dataset.protocol == "none":
         trainer.predict(module, data, return_predictions=False)

@@ -24,6 +24,7 @@ IntArray = npt.NDArray[np.int64]
 REFINED = "refined"
 EMPTY = "empty"
 FALLBACK = "fallback"
+KEPT = "kept"
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Refinement:
         iou_predictions: N x 3 float32, of the three candidates.
         prompts: the prompts of the last round.
         flags: N strings: `refined`, `empty` (the coarse mask was empty and stays so), `fallback` (the
-            refinement came out empty and the coarse mask was kept).
+            refinement came out empty and the coarse mask was kept), `kept` (the guard kept the coarse mask).
         candidate_iou: N x 3 float64, IoU of the three candidates with `truth`, where truth was given.
         candidates: N x 3 x H x W bool, only where asked for.
         logits: N x H x W float32 of the chosen candidate, only where asked for (semantic merging).
