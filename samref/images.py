@@ -41,7 +41,7 @@ def read_image(path: str | Path, mask_size: tuple[int, int] | None = None) -> np
     Raises:
         InputError: the file is missing, empty, truncated, corrupt, no image, or has over `MAX_PIXELS` pixels.
     """
-    with _opened(path, "image") as image:
+    with opened(path, "image") as image:
         stored = image.height, image.width
         quarter_turn = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         turned = (stored[1], stored[0]) if quarter_turn else stored
@@ -56,7 +56,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the header cannot be read.
     """
-    with _opened(path, "image", decode=False) as image:
+    with opened(path, "image", decode=False) as image:
         quarter_turn = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         return (image.width, image.height) if quarter_turn else (image.height, image.width)
 
@@ -75,7 +75,7 @@ def read_mask(path: str | Path, threshold: int | None = None) -> BoolArray:
     Raises:
         InputError: an unreadable file, or other values: they are named beside the expected ones.
     """
-    with _opened(path, "mask") as image:
+    with opened(path, "mask") as image:
         return binarize(mask_values(image, path), path, threshold, lossy=image.format == "JPEG")
 
 
@@ -85,7 +85,7 @@ def read_labels(path: str | Path) -> npt.NDArray[np.integer[Any]]:
     Raises:
         InputError: an unreadable file, colours without a palette, or values that are no whole numbers.
     """
-    with _opened(path, "mask") as image:
+    with opened(path, "mask") as image:
         return mask_values(image, path)
 
 
@@ -144,7 +144,7 @@ def printable(path: str | Path) -> str:
 
 
 @contextmanager
-def _opened(path: str | Path, kind: str, decode: bool = True) -> Iterator[Image.Image]:
+def opened(path: str | Path, kind: str, decode: bool = True) -> Iterator[Image.Image]:
     """An image checked for size before a pixel is decoded; whatever Pillow raises comes out as `InputError`."""
     path = Path(path)
     try:

@@ -83,3 +83,15 @@ def make_davis(root: Path, year: int = 2017, sequences: int = 1, frames: int = 2
     listed.parent.mkdir(parents=True, exist_ok=True)
     listed.write_text("\n".join(dict.fromkeys(lines)) + "\n")
     return root
+
+
+def make_folder(root: Path, names=("a", "b"), size=(48, 80), truth: bool = False) -> Path:
+    """Images, 0/255 masks and, if wanted, 0/1 ground truth of the same names, in `images`, `masks` and `truth`."""
+    for seed, name in enumerate(names):
+        save_photo(root / "images" / f"{name}.jpg", size, seed)
+        save_mask(root / "masks" / f"{name}.png", rough(blob(size, seed), seed))
+        if truth:
+            path = root / "truth" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(blob(size, seed).astype(np.uint8)).save(path)
+    return root

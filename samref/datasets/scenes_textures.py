@@ -106,7 +106,8 @@ def scales(rng: Rng, x: Field, y: Field) -> Field:
 def veins(rng: Rng, x: Field, y: Field) -> Field:
     """A rib with side veins."""
     side = np.mod(4.5 * (y + 0.9 * np.abs(x)), 1) - 0.5
-    return 0.8 * np.maximum(step(0.03 - np.abs(x), 0.015), 0.7 * step(0.08 - np.abs(side), 0.06))
+    rib = step(0.03 - np.abs(x), 0.015)
+    return np.asarray(0.8 * np.maximum(rib, 0.7 * step(0.08 - np.abs(side), 0.06)), np.float32)
 
 
 def fibres(rng: Rng, x: Field, y: Field) -> Field:
@@ -117,8 +118,7 @@ def fibres(rng: Rng, x: Field, y: Field) -> Field:
 def speckled(rng: Rng, x: Field, y: Field) -> Field:
     """Speckles, denser towards the lower right."""
     fine = noise(rng, (x.shape[0], x.shape[1]), (5, 5))
-    share: Field = 0.55 * step(fine - 1.5, 0.3) + 0.25 * step(y + 0.3 * x - 0.5, 0.6)
-    return share
+    return np.asarray(0.55 * step(fine - 1.5, 0.3) + 0.25 * step(y + 0.3 * x - 0.5, 0.6), np.float32)
 
 
 SURFACES: dict[str, Surface] = {
