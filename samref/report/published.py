@@ -12,7 +12,8 @@ line. `table.yaml` says how runs meet those rows:
     keys:                                 # columns of paper.csv that identify a run ...
       prompts: hydra_choices.prompts      # ... by the config key that has the same value, or
       box: {cebox: {prompts.box.lam: 0.1}}  # ... by what each value asks of the config
-    arguments: {method: {CRM: refiner.masks=DIR}}  # more of the command, by the value of a column
+    arguments:                            # more of the command
+      - {where: {method: CRM}, say: refiner.masks=DIR}
     coarse: {where: {prompts: coarse}, keys: []}  # rows about the coarse masks; the keys that still identify the run
     means:                                # rows that are means over several runs
       - {where: {source: NB}, over: row.annotations, values: [...]}
@@ -147,7 +148,7 @@ def _row(line: dict[str, str], spec: dict[str, Any]) -> Row | None:
     for key in keys:
         wanted |= _conditions(spec["keys"][key], line[key], key)
     unmeasured = any(_fits(line, where) for where in spec.get("unmeasured", ()))
-    arguments = [values[line[key]] for key, values in spec.get("arguments", {}).items() if line[key] in values]
+    arguments = [entry["say"] for entry in spec.get("arguments", ()) if _fits(line, entry["where"])]
     return Row(
         labels={key: line[key] for key in line if key not in columns and key not in spec.get("omit", ())},
         paper=paper,
