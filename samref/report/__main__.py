@@ -1,4 +1,4 @@
-"""`python -m samref.report tables`: what runs left, as the paper's tables."""
+"""`python -m samref.report tables` and `figures`: what runs left, as the paper's tables and plots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 when it did what it says, 1 with one sentence on stderr when it could not."""
     options = _parser().parse_args(arguments)
     try:
-        show_tables(options.outputs, options.experiments, options.write or options.outputs[0] / "tables")
+        write = options.write or options.outputs[0] / options.command
+        if options.command == "tables":
+            show_tables(options.outputs, options.experiments, write)
+        else:
+            # matplotlib is an extra, and slow to come up.
+            from samref.report.plots import show_figures
+
+            show_figures(options.outputs, options.experiments, write)
     except SamrefError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -25,16 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m samref.report", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    tables = commands.add_parser("tables", help="every table of the paper: paper, ours, difference, command")
-    tables.add_argument(
-        "--outputs", nargs="+", type=Path, default=[Path("outputs")], metavar="DIR", help="folders with runs (outputs)"
-    )
-    tables.add_argument(
-        "--experiments", type=Path, default=EXPERIMENTS, metavar="DIR", help="folder of the published tables"
-    )
-    tables.add_argument(
-        "--write", type=Path, metavar="DIR", help="where .md and .csv go (tables/ in the first outputs)"
-    )
+    helps = {
+        "tables": "every table of the paper: paper, ours, difference, command",
+        "figures": "the plots of the paper, as PNG and SVG, with the points that it prints as numbers",
+    }
+    for name, said in helps.items():
+        command = commands.add_parser(name, help=said, description=said)
+        command.add_argument(
+            "--outputs",
+            nargs="+",
+            type=Path,
+            default=[Path("outputs")],
+            metavar="DIR",
+            help="folders with runs (outputs)",
+        )
+        command.add_argument(
+            "--experiments", type=Path, default=EXPERIMENTS, metavar="DIR", help="folder of the published numbers"
+        )
+        command.add_argument("--write", type=Path, metavar="DIR", help=f"where files go ({name}/ in the first outputs)")
     return parser
 
 

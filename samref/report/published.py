@@ -118,8 +118,8 @@ def read_table(folder: Path) -> PublishedTable:
     Raises:
         ConfigError: as `read_tables`.
     """
-    spec = _read_spec(folder / "table.yaml")
-    lines = _read_csv(folder / "paper.csv")
+    spec = read_spec(folder / "table.yaml", REQUIRED, OPTIONAL)
+    lines = read_csv(folder / "paper.csv")
     try:
         rows = tuple(row for line in lines if (row := _row(line, spec)) is not None)
     except KeyError as error:
@@ -198,17 +198,22 @@ def _argument(wanted: Any) -> str:
     return as_text(wanted[0] if isinstance(wanted, list) else wanted)
 
 
-def _read_spec(path: Path) -> dict[str, Any]:
+def read_spec(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+    """A yaml file with known keys; keys of mappings below come as text.
+
+    Raises:
+        ConfigError: if it cannot be read, lacks a key or has an unknown one.
+    """
     try:
         spec = _text_keys(OmegaConf.to_container(OmegaConf.load(path)))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    for key in REQUIRED:
+    for key in required:
         if key not in spec:
             raise ConfigError(f"{path} lacks '{key}'")
     for key in spec:
-        if key not in REQUIRED + OPTIONAL:
-            raise ConfigError(f"{path} has the unknown key '{key}'; known are {', '.join(REQUIRED + OPTIONAL)}")
+        if key not in (*required, *optional):
+            raise ConfigError(f"{path} has the unknown key '{key}'; known are {', '.join((*required, *optional))}")
     return dict(spec)
 
 
@@ -219,7 +224,12 @@ def _text_keys(node: Any) -> Any:
     return [_text_keys(value) for value in node] if isinstance(node, list) else node
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a csv file by its header.
+
+    Raises:
+        ConfigError: if it cannot be read or holds none.
+    """
     try:
         lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except OSError as error:

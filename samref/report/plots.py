@@ -1,0 +1,176 @@
+"""Drawing figures with matplotlib (the extra `figures`); importing this says so where it is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from samref.errors import ConfigError
+from samref.files import atomic_path, write_text
+from samref.report.figures import Plotted, Point, as_csv, plot, read_figures, same_number
+from samref.report.render import label
+from samref.report.runs import find_reports, read_runs
+
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+except ImportError as error:
+    raise ConfigError(
+        "drawing figures needs matplotlib, which is not installed; install it with pip install 'samref[figures]'"
+    ) from error
+
+# Colours that stay apart for the colour-blind (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+PANEL_WIDTH, BAR_PANEL_WIDTH, HEIGHT = 4.4, 7.0, 3.8
+DPI = 150
+
+
+def show_figures(outputs: Sequence[Path], experiments: Path, write: Path, console: Console | None = None) -> None:
+    """Draws every figure that has runs as NAME.png and NAME.svg, with its points as NAME.csv.
+
+    Args:
+        outputs: folders below which runs left their report.json.
+        experiments: folder of the figures' declarations; reports in `*/results/` of it count too.
+        write: folder for the files.
+        console: where to print; standard output by default.
+
+    Raises:
+        ConfigError: if there are no figures, their files do not fit together.
+    """
+    figures = read_figures(experiments)
+    if not figures:
+        raise ConfigError(
+            f"{experiments} holds no folder with a figure.yaml; give the project's folder by --experiments"
+        )
+    runs, problems = read_runs(find_reports([*outputs, *sorted(experiments.glob("*/results"))]))
+    console = console or Console(highlight=False)
+    for figure in figures:
+        console.print(figure.title, style="bold", markup=False, soft_wrap=True)
+        plotted = plot(figure, runs)
+        if plotted is None:
+            console.print(f"  no runs yet: {figure.command}\n  data: {figure.data}", markup=False, soft_wrap=True)
+            continue
+        paths = save(plotted, write / figure.name)
+        write_text(write / f"{figure.name}.csv", as_csv(plotted))
+        console.print(f"  {len(plotted.points)} points, {plotted.setting}: {paths[0]}", markup=False, soft_wrap=True)
+    for problem in problems:
+        console.print(f"left out: {problem}", style="yellow", markup=False, soft_wrap=True)
+
+
+def save(plotted: Plotted, stem: Path) -> tuple[Path, Path]:
+    """Draws a figure.
+
+    Args:
+        plotted: what to draw.
+        stem: path of the files without their ending.
+
+    Returns:
+        The paths of the PNG and the SVG.
+    """
+    canvas = draw(plotted)
+    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    for path in (png, svg):
+        with atomic_path(path) as temporary:
+            # Without a date the same points give the same file.
+            canvas.savefig(temporary, dpi=DPI, metadata={"Date": None} if path == svg else None)
+    return png, svg
+
+
+def draw(plotted: Plotted) -> Canvas:
+    """The figure: one panel a metric, what was measured and the paper's points in it."""
+    figure = plotted.figure
+    panels = [metric for metric in figure.panels if any(metric in point.values for point in plotted.points)]
+    width = BAR_PANEL_WIDTH if figure.kind == "bars" else PANEL_WIDTH
+    canvas = Canvas(figsize=(width * len(panels), HEIGHT), layout="constrained")
+    FigureCanvasAgg(canvas)
+    panel = {"lines": _lines, "bars": _bars, "map": _map}[figure.kind]
+    for axes, metric in zip(np.atleast_1d(canvas.subplots(1, len(panels))), panels, strict=True):
+        panel(axes, plotted, metric)
+        axes.set_title(label(metric), fontsize=10)
+        axes.set_xlabel(_short(figure.x))
+    entries = dict(zip(*reversed(canvas.axes[0].get_legend_handles_labels()), strict=True))
+    if entries:
+        columns = min(len(entries), max(2, 2 * len(panels)))
+        canvas.legend(entries.values(), entries.keys(), loc="outside lower center", fontsize=8, ncols=columns)
+    canvas.suptitle(f"{figure.title}\n{plotted.setting}", fontsize=10)
+    return canvas
+
+
+def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
+    ticks = plotted.order("x")
+    for k, series in enumerate(plotted.figure.series):
+        ours = _at(plotted.points, series, metric, ticks)
+        axes.plot(*_pairs(ours), "o-", color=COLOURS[k], markersize=4, label=series or "measured")
+        paper = _at(plotted.figure.paper, series, metric, ticks)
+        axes.plot(*_pairs(paper), "*", color=COLOURS[k], markersize=11, markerfacecolor="none", label="paper")
+    _coarse(axes, plotted, metric)
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_ylabel("%")
+    axes.grid(alpha=0.3)
+
+
+def _bars(axes: Any, plotted: Plotted, metric: str) -> None:
+    ticks, count = plotted.order("x"), len(plotted.figure.series)
+    width = 0.8 / count
+    for k, series in enumerate(plotted.figure.series):
+        offset = (k - (count - 1) / 2) * width
+        places, values = _pairs(_at(plotted.points, series, metric, ticks))
+        axes.bar([place + offset for place in places], values, width, color=COLOURS[k], label=series or "measured")
+        places, values = _pairs(_at(plotted.figure.paper, series, metric, ticks))
+        axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
+    _coarse(axes, plotted, metric)
+    axes.set_xticks(range(len(ticks)), [tick.replace("_", "\n") for tick in ticks])
+    axes.set_ylabel("%")
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _map(axes: Any, plotted: Plotted, metric: str) -> None:
+    columns, rows = plotted.order("x"), plotted.order("y")
+    grid = np.full((len(rows), len(columns)), np.nan)
+    for point in plotted.points:
+        grid[_index(rows, point.y), _index(columns, point.x)] = point.values.get(metric, np.nan)
+    image = axes.imshow(grid, origin="lower", cmap="viridis", aspect="auto")
+    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    for (row, column), value in np.ndenumerate(grid):
+        if np.isfinite(value):
+            colour = "black" if value > middle else "white"
+            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=8)
+    for point in plotted.figure.paper:
+        if metric in point.values:
+            place = (_index(columns, point.x), _index(rows, point.y) + 0.3)
+            axes.annotate(f"paper {point.values[metric]:.1f}", place, ha="center", fontsize=7, color="red")
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylabel(_short(plotted.figure.y))
+    axes.figure.colorbar(image, ax=axes, shrink=0.8)
+
+
+def _coarse(axes: Any, plotted: Plotted, metric: str) -> None:
+    if metric in plotted.coarse:
+        axes.axhline(plotted.coarse[metric], color="grey", linestyle="--", linewidth=1, label="coarse masks")
+
+
+def _at(points: Sequence[Point], series: str, metric: str, ticks: Sequence[str]) -> dict[int, float]:
+    """Place on the axis -> value, in the axis's order."""
+    found = {
+        _index(ticks, point.x): point.values[metric]
+        for point in points
+        if point.series == series and metric in point.values
+    }
+    return dict(sorted(found.items()))
+
+
+def _pairs(found: dict[int, float]) -> tuple[list[int], list[float]]:
+    return list(found), list(found.values())
+
+
+def _index(ticks: Sequence[str], value: str) -> int:
+    return next(place for place, tick in enumerate(ticks) if same_number(tick, value))
+
+
+def _short(key: str) -> str:
+    return key.rsplit(".", 1)[-1]

@@ -1,0 +1,176 @@
+import csv
+import shlex
+import sys
+
+import pytest
+from PIL import Image
+
+from samref.errors import ConfigError
+from samref.report.__main__ import main
+from samref.report.figures import as_csv, plot, read_figure, read_figures
+from samref.report.plots import draw
+from samref.report.runs import read_runs
+from samref.report.tables import EXPERIMENTS
+
+FIGURES = read_figures(EXPERIMENTS)
+SETTING = {"hydra_choices.backbone": "mobile_sam", "hydra_choices.dataset": "davis585"}
+
+
+def figure(name):
+    return next(found for found in FIGURES if found.name.startswith(name))
+
+
+@pytest.fixture
+def cascade_runs(write_report):
+    """Two series of Fig. 7b, three rounds each, and an older run of another backbone."""
+    scores = {"masks": (0.85, 0.87, 0.86), "box_then_logits": (0.77, 0.78, 0.79)}
+    paths = [
+        write_report(
+            "cascade",
+            {**SETTING, "refiner.cascade": cascade, "refiner.iterations": rounds},
+            {"iou": value, "boundary_iou": value - 0.1},
+            {"iou": 0.81, "boundary_iou": 0.71},
+            finished=f"2025-06-01T12:0{rounds}:00Z",
+        )
+        for cascade, values in scores.items()
+        for rounds, value in enumerate(values, 1)
+    ]
+    other = {**SETTING, "hydra_choices.backbone": "vit_b", "refiner.cascade": "masks", "refiner.iterations": 4}
+    paths.append(write_report("cascade", other, {"iou": 0.99}, finished="2024-01-01T00:00:00Z"))
+    return read_runs(paths)[0]
+
+
+def test_every_figure_is_there_with_what_a_reader_needs():
+    assert [found.name.split("_")[0] for found in FIGURES] == [
+        "figure5", "figure7a", "figure7b", "figure9a", "figure9b",
+    ]  # fmt: skip
+    for found in FIGURES:
+        readme = (EXPERIMENTS / found.name / "README.md").read_text()
+        assert found.command in readme
+        assert "**Data.**" in readme
+        assert f"+experiment={found.experiment}" in shlex.split(found.command)
+
+
+def test_runs_of_the_newest_ones_setting_become_points(cascade_runs):
+    plotted = plot(figure("figure7b"), cascade_runs)
+    measured = {(point.series, point.x): point.values["iou"] for point in plotted.points}
+    again, logits = list(plotted.figure.series)[:2]
+    assert measured == {
+        (again, "1"): 85, (again, "2"): 87, (again, "3"): 86,
+        (logits, "1"): 77, (logits, "2"): 78, (logits, "3"): 79,
+    }  # fmt: skip
+    assert plotted.coarse == {"iou": 81, "boundary_iou": pytest.approx(71)}
+    assert plotted.setting == "mobile_sam on davis585, 20 masks"
+    assert plot(figure("figure7a"), cascade_runs) is None
+
+
+def test_the_lines_drawn_are_the_points_measured_and_the_papers(cascade_runs):
+    canvas = draw(plot(figure("figure7b"), cascade_runs))
+    assert [axes.get_title() for axes in canvas.axes] == ["IoU", "boundary IoU"]
+    drawn = {}
+    for line in canvas.axes[0].lines:
+        drawn.setdefault(line.get_label(), []).append((list(line.get_xdata()), list(line.get_ydata())))
+    series = list(figure("figure7b").series)
+    assert drawn[series[0]] == [([0, 1, 2], [85, 87, 86])]
+    assert drawn[series[1]] == [([0, 1, 2], [77, 78, 79])]
+    assert drawn["paper"][0] == ([0], [86.9])
+    assert drawn["coarse masks"][0][1] == [81, 81]
+    assert [tick.get_text() for tick in canvas.axes[0].get_xticklabels()] == ["1", "2", "3"]
+
+
+def test_bars_stand_where_their_combination_does(write_report):
+    paths = [
+        write_report(
+            "selection",
+            {
+                **SETTING,
+                "hydra_choices.prompts": prompts,
+                "hydra_choices.adaption": "none",
+                "refiner.selection": selection,
+            },
+            {"iou": value},
+        )
+        for prompts, selection, value in (("box", "predicted", 0.7), ("box", "oracle", 0.8), ("all", "oracle", 0.9))
+    ]
+    plotted = plot(figure("figure5"), read_runs(paths)[0])
+    canvas = draw(plotted)
+    assert len(canvas.axes) == 1
+    bars = {(round(bar.get_x() + bar.get_width() / 2), bar.get_height()) for bar in canvas.axes[0].patches}
+    order = plotted.order("x")
+    assert order == ["point", "box", "mask", "point_box", "point_mask", "box_mask", "all"]
+    assert bars == {(order.index("box"), 70), (order.index("box"), 80), (order.index("all"), 90)}
+
+
+def test_a_map_has_numbers_in_its_cells_by_size_of_the_axes(write_report):
+    paths = [
+        write_report(
+            "gaussian_sensitivity",
+            {**SETTING, "prompts.mask.omega": omega, "prompts.mask.gamma": gamma},
+            {"iou": (50 + omega + gamma) / 100},
+        )
+        for omega in (15, 1, 5)
+        for gamma in (4, 0.5)
+    ]
+    axes = draw(plot(figure("figure9a"), read_runs(paths)[0])).axes[0]
+    texts = {
+        tuple(map(round, text.get_position())): text.get_text() for text in axes.texts if "paper" not in text.get_text()
+    }
+    assert texts == {
+        (0, 0): "51.5", (1, 0): "55.0", (0, 1): "55.5", (1, 1): "59.0", (0, 2): "65.5", (1, 2): "69.0",
+    }  # fmt: skip
+    assert "paper 86.9" in [text.get_text() for text in axes.texts]
+
+
+def test_numbers_are_left_beside_the_papers(cascade_runs):
+    rows = list(csv.DictReader(as_csv(plot(figure("figure7b"), cascade_runs)).splitlines()))
+    (first,) = [
+        row
+        for row in rows
+        if row["series"].startswith("all prompts, mined") and (row["x"], row["metric"]) == ("1", "iou")
+    ]
+    assert (first["paper"], first["ours"]) == ("86.9", "85.0")
+    assert first["report"].endswith("report.json")
+    assert len(rows) == 2 * 6
+
+
+def test_the_command_draws_what_has_runs_and_says_how_to_run_the_rest(cascade_runs, tmp_path, capsys):
+    assert main(["figures", "--outputs", str(tmp_path / "outputs")]) == 0
+    screen = capsys.readouterr().out
+    folder = tmp_path / "outputs" / "figures"
+    assert {path.name for path in folder.iterdir()} == {f"figure7b_cascade.{kind}" for kind in ("png", "svg", "csv")}
+    assert Image.open(folder / "figure7b_cascade.png").size[0] > 800
+    assert f"6 points, mobile_sam on davis585, 20 masks: {folder}/figure7b_cascade.png" in screen
+    assert "no runs yet: python run.py +experiment=rounds dataset.root=DIR backbone=vit_h" in screen
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "samref.report.plots")
+    assert main(["figures"]) == 1
+    assert "pip install 'samref[figures]'" in capsys.readouterr().err
+
+
+GOOD = "title: t\nexperiment: e\ndata: d\ncommand: python run.py\nkind: lines\nx: a.b\npanels: [iou]\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "numbers", "complaint"),
+    [
+        (GOOD.replace("x: a.b\n", ""), "x,iou\n1,2\n", "lacks 'x'"),
+        (GOOD.replace("lines", "pie"), "x,iou\n1,2\n", "kind 'pie'"),
+        (GOOD.replace("lines", "map"), "x,iou\n1,2\n", "map with y"),
+        (GOOD, "y,iou\n1,2\n", "lacks the column 'x'"),
+        (GOOD, "x,iou\n1,high\n", "text where a number"),
+        (GOOD, "x,series,iou\n1,s,2\n", "the series 's'"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(tmp_path, spec, numbers, complaint):
+    (tmp_path / "figure.yaml").write_text(spec)
+    (tmp_path / "paper.csv").write_text(numbers)
+    with pytest.raises(ConfigError, match=complaint):
+        read_figure(tmp_path)
+
+
+def test_a_folder_without_figures_is_one_sentence(tmp_path, capsys):
+    assert main(["figures", "--experiments", str(tmp_path)]) == 1
+    assert "figure.yaml" in capsys.readouterr().err
