@@ -55,8 +55,11 @@ class Backbone(Protocol):
         """Encodes one H x W x 3 uint8 RGB image."""
         ...
 
-    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
-        """Decodes N prompted masks of the encoded image, all at once; prompts are in image px."""
+    def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:
+        """Decodes N prompted masks of the encoded image; prompts are in image px.
+
+        With `unpadded_only`, logits are wanted under the image alone; those under the padding may be anything finite.
+        """
         ...
 
     def to(self, *args: Any, **kwargs: Any) -> Backbone:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from samref.backbones.decoder import decode_hq, hq_features
+from samref.backbones.decoder import HqMaskDecoder, hq_features
 from samref.backbones.modules import hq_sam_modules
 from samref.backbones.sam_backbone import SamBackbone, resolve_device
-from samref.structures import Candidates, Embedding
 
 
 class HqSamBackbone(SamBackbone):
@@ -16,15 +15,12 @@ class HqSamBackbone(SamBackbone):
     Arguments are those of `SamBackbone`. `Embedding.interm` holds the image's fused HQ features.
     """
 
+    decoder_class = HqMaskDecoder
+
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `SamBackbone.encode_pixels`."""
         features, early = self.image_encoder(pixels)
         return features, (hq_features(self.mask_decoder, features, early[0]),)
-
-    def decode_embeddings(self, embedding: Embedding, sparse: Tensor, dense: Tensor) -> Candidates:
-        """See `SamBackbone.decode_embeddings`; every mask is SAM's plus the HQ token's."""
-        image_pe = self.prompt_encoder.get_dense_pe()
-        return decode_hq(self.mask_decoder, embedding.features, image_pe, sparse, dense, embedding.interm[0])
 
 
 class HqSam(HqSamBackbone):

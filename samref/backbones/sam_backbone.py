@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from samref.backbones.decoder import decode_sam
+from samref.backbones.decoder import MASKS, Extent, MaskDecoder, predict_iou
+from samref.backbones.two_way import SharedImage
 from samref.backbones.weights import load_checkpoint
 from samref.errors import ConfigError, InputError
 from samref.geometry import resized_size, scale_coords
@@ -48,6 +50,7 @@ class SamBackbone(nn.Module):
     mask_decoder: Any
     pixel_mean: Tensor
     pixel_std: Tensor
+    decoder_class = MaskDecoder
 
     def __init__(self, name: str, modules: SamModules, weights_sha256: str = "") -> None:
         super().__init__()
@@ -56,6 +59,8 @@ class SamBackbone(nn.Module):
         self.image_encoder = modules.image_encoder
         self.prompt_encoder = modules.prompt_encoder
         self.mask_decoder = modules.mask_decoder
+        self._decoder: tuple[Any, MaskDecoder] | None = None
+        self._image: tuple[Tensor, MaskDecoder, bool, SharedImage] | None = None
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
         self.freeze()
@@ -159,8 +164,8 @@ class SamBackbone(nn.Module):
         """
         return self.image_encoder(pixels), ()
 
-    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
-        """Decodes N prompted masks of one image, all at once.
+    def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:
+        """Decodes N prompted masks of one image.
 
         As in SAM, points without boxes are padded with one place that holds no point, and mask prompts alone
         are decoded with no sparse prompt at all.
@@ -168,16 +173,57 @@ class SamBackbone(nn.Module):
         Args:
             embedding: what `encode` made of the image.
             prompts: prompts of N masks, in image px; N may be 0.
+            unpadded_only: leave the logits under the padding 0, which saves time where only the image is wanted.
 
         Raises:
             InputError: for prompts whose shapes do not fit each other or the model.
         """
         check_prompts(prompts, self.mask_input_size)
-        sparse, dense = self.embed_prompts(embedding, prompts)
-        return self.decode_embeddings(embedding, sparse, dense)
+        with torch.no_grad():
+            decoder, image = self._prepared(embedding, prompts.mask_input is not None)
+            logits = torch.zeros(len(prompts), MASKS, *self.mask_input_size, device=self.device)
+        extent = Extent(*decoder.grid)
+        if unpadded_only:
+            extent = unpadded_extent(embedding.input_size, self.img_size, decoder.grid)
+        size = decoder.group_size(self.device)
+        # The empty part gives the shapes when there are no prompts.
+        judged = [predict_iou(self.iou_head, logits.new_zeros(0, image.cells.shape[1]))]
+        for start in range(0, len(prompts), size):
+            rows = slice(start, start + size)
+            with torch.no_grad():
+                sparse, masks = self.embed_sparse(embedding, prompts[rows]), self._mask_input(prompts[rows])
+                iou_token, part = decoder(image, sparse, masks, embedding.interm, extent)
+                logits[rows, :, : part.shape[2], : part.shape[3]] = part
+            judged.append(predict_iou(self.iou_head, iou_token))
+        features, predictions = (torch.cat(parts) for parts in zip(*judged, strict=True))
+        return Candidates(logits, predictions, features)
 
-    def embed_prompts(self, embedding: Embedding, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """The prompt encoder's sparse (N x P x C) and dense (N x C x h x w) embeddings."""
+    def _prepared(self, embedding: Embedding, with_masks: bool) -> tuple[MaskDecoder, SharedImage]:
+        """The decoder for the weights as they are now, and what it shares between an image's masks."""
+        parameters = [*self.prompt_encoder.parameters(), *self._decoder_parameters()]
+        weights = tuple((p.data_ptr(), p.dtype, 0 if p.is_inference() else p._version) for p in parameters)
+        # Outside inference mode, so that later calls may use them in either.
+        with torch.inference_mode(False):
+            if self._decoder is None or self._decoder[0] != weights:
+                self._decoder = weights, self.decoder_class(self.prompt_encoder, self.mask_decoder)
+            decoder = self._decoder[1]
+            last = self._image
+            if last is None or last[0] is not embedding.features or last[1:3] != (decoder, with_masks):
+                shared = decoder.share(embedding.features.to(self.device), with_masks)
+                last = self._image = embedding.features, decoder, with_masks, shared
+        return decoder, last[3]
+
+    def _decoder_parameters(self) -> list[nn.Parameter]:
+        """Those of the mask decoder without its IoU head, which is not rearranged and may be adapted."""
+        return [
+            p
+            for name, part in self.mask_decoder.named_children()
+            if part is not self.iou_head
+            for p in part.parameters()
+        ]
+
+    def embed_sparse(self, embedding: Embedding, prompts: Prompts) -> Tensor:
+        """The prompt encoder's embeddings of points and boxes: N x P x C, P = 0 for mask prompts alone."""
         points = None
         if prompts.point_coords is not None:
             points = (
@@ -185,20 +231,36 @@ class SamBackbone(nn.Module):
                 torch.as_tensor(prompts.point_labels, device=self.device),
             )
         boxes = None if prompts.boxes is None else self._coords(prompts.boxes, embedding)
-        masks = prompts.mask_input
-        mask_input = None if masks is None else torch.as_tensor(masks, dtype=torch.float, device=self.device)
-        sparse, dense = self.prompt_encoder(points=points, boxes=boxes, masks=mask_input)
-        # The prompt encoder takes prompts without any part for one prompt.
-        return sparse[: len(prompts)], dense[: len(prompts)]
+        sparse: Tensor = self.prompt_encoder(points=points, boxes=boxes, masks=None)[0]
+        # Without points and boxes the prompt encoder does not know how many prompts there are.
+        return sparse if prompts.point_coords is not None or boxes is not None else sparse.expand(len(prompts), -1, -1)
 
-    def decode_embeddings(self, embedding: Embedding, sparse: Tensor, dense: Tensor) -> Candidates:
-        """Runs the mask decoder on N embedded prompts."""
-        image_pe = self.prompt_encoder.get_dense_pe()
-        return decode_sam(self.mask_decoder, embedding.features, image_pe, sparse, dense)
+    def _mask_input(self, prompts: Prompts) -> Tensor | None:
+        if prompts.mask_input is None:
+            return None
+        return torch.as_tensor(prompts.mask_input, dtype=torch.float, device=self.device)
 
     def _coords(self, coords: npt.NDArray[np.float32], embedding: Embedding) -> Tensor:
         scaled = scale_coords(coords, embedding.original_size, embedding.input_size)
         return torch.from_numpy(scaled).to(self.device)
+
+
+def unpadded_extent(input_size: tuple[int, int], img_size: int, grid: tuple[int, int]) -> Extent:
+    """The cells that logits of the image depend on.
+
+    Bilinear upsampling reaches one logit, and HQ-SAM's two convolutions two more, beyond the image.
+
+    Args:
+        input_size: (H', W') of the resized image inside the model frame.
+        img_size: side of the model frame.
+        grid: (h, w) of the embedding.
+    """
+    return Extent(
+        *(
+            min(cells, math.ceil((length * 4 * cells / img_size + 3) / 4))
+            for length, cells in zip(input_size, grid, strict=True)
+        )
+    )
 
 
 def resolve_device(device: str) -> torch.device:

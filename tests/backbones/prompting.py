@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from segment_anything import SamPredictor
 from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
+from segment_anything.utils.transforms import ResizeLongestSide
 
 from samref.structures import Prompts
 
@@ -85,3 +86,19 @@ def packaged_prediction(predictor, prompts, multimask_output):
         multimask_output=multimask_output,
     )
     return logits, iou
+
+
+def packaged_embeddings(backbone, embedding, prompts):
+    """Sparse and dense embeddings of segment-anything's prompt encoder."""
+    size = embedding.original_size
+    transform = ResizeLongestSide(backbone.img_size)
+
+    def tensor(array, move, dtype=torch.float):
+        return None if array is None else torch.as_tensor(move(array, size), dtype=dtype)
+
+    points = tensor(prompts.point_coords, transform.apply_coords)
+    return backbone.prompt_encoder(
+        points=None if points is None else (points, torch.as_tensor(prompts.point_labels)),
+        boxes=tensor(prompts.boxes, transform.apply_boxes),
+        masks=tensor(prompts.mask_input, lambda masks, _: masks),
+    )

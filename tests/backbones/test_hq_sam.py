@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from samref.backbones.tiny import TinyHqSam
-from tests.backbones.prompting import COMBINATIONS, random_image, random_prompts
+from tests.backbones.prompting import COMBINATIONS, packaged_embeddings, random_image, random_prompts
 
 SIZE = (61, 97)
 
@@ -16,7 +16,7 @@ def packaged(model, embedding, prompts, multimask_output):
     """segment-anything-hq's own decoder on the same prompts: the best candidate, or the single mask."""
     pixels = model.preprocess(random_image(SIZE), embedding.input_size)
     features, early = model.image_encoder(pixels)
-    sparse, dense = model.embed_prompts(embedding, prompts)
+    sparse, dense = packaged_embeddings(model, embedding, prompts)
     return model.mask_decoder(
         image_embeddings=features,
         image_pe=model.prompt_encoder.get_dense_pe(),

@@ -11,7 +11,7 @@ from samref.backbones.sam import Sam
 from samref.backbones.sam_backbone import SamBackbone
 from samref.backbones.weights import CHECKPOINTS
 from samref.errors import ConfigError, WeightsError
-from tests.backbones.prompting import random_image, random_prompts
+from tests.backbones.prompting import packaged_embeddings, random_image, random_prompts
 
 MILLIONS = {"vit_b": 94, "vit_l": 312, "vit_h": 641}
 HQ_MILLIONS = {"vit_tiny": 10, "vit_b": 95, "vit_l": 314, "vit_h": 643}
@@ -73,7 +73,7 @@ def test_light_hq_sam_decodes_as_the_package_does(hq_tiny):
     candidates = backbone.decode(embedding, prompts)
     with torch.no_grad():
         features, early = packaged.image_encoder(backbone.preprocess(image, embedding.input_size))
-        sparse, dense = backbone.embed_prompts(embedding, prompts)
+        sparse, dense = packaged_embeddings(backbone, embedding, prompts)
         best, iou = packaged.mask_decoder(
             image_embeddings=features,
             image_pe=packaged.prompt_encoder.get_dense_pe(),

@@ -84,9 +84,9 @@ class CachedBackbone(nn.Module):
     def _moved(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, torch.float32)
 
-    def decode(self, embedding: Embedding, prompts: Prompts) -> Candidates:
-        """Decodes N prompted masks of the encoded image, all at once; prompts are in image px."""
-        candidates: Candidates = self.uncached.decode(embedding, prompts)
+    def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:
+        """Decodes N prompted masks of the encoded image; see `Backbone`."""
+        candidates: Candidates = self.uncached.decode(embedding, prompts, unpadded_only=unpadded_only)
         return candidates
 
     @property
