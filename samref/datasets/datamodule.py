@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import Any
 
+import cv2
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from samref.datasets.dataset import MaskDataset
 from samref.errors import ConfigError, InputError
@@ -48,7 +50,12 @@ class SampleDataModule(LightningDataModule):
     """Feeds samples to Lightning in the data set's order."""
 
     def __init__(
-        self, dataset: MaskDataset, num_workers: int = 0, limit: int | None = None, on_error: str = "raise"
+        self,
+        dataset: MaskDataset,
+        num_workers: int = 0,
+        limit: int | None = None,
+        on_error: str = "raise",
+        done: Collection[Hashable] = (),
     ) -> None:
         """Prepares the feed.
 
@@ -57,8 +64,10 @@ class SampleDataModule(LightningDataModule):
             num_workers: processes that read images ahead; 0 reads in this one.
             limit: only the first so many images, or None.
             on_error: `raise` or `skip`: what an unreadable file does to the run.
+            done: ids of images that an interrupted run has finished; they are left out.
         """
         super().__init__()
+        self.done = frozenset(done)
         self.samples = Samples(dataset, limit, on_error)
         self.num_workers = num_workers
 
@@ -72,11 +81,49 @@ class SampleDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """This process's share: every world-size-th sample, each exactly once over all processes."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        share = Subset(self.samples, range(rank, len(self.samples), world))
-        return DataLoader(share, batch_size=None, num_workers=self.num_workers, collate_fn=_as_it_is)
+        todo = [index for index in range(len(self.samples)) if self.samples.dataset.image_id(index) not in self.done]
+        share = _Share(self.samples, todo[rank::world])
+        return _Loader(
+            share,
+            batch_size=None,
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_one_thread,
+        )
 
     predict_dataloader = test_dataloader
 
 
+class _Share(Dataset[Any]):
+    """Some of the samples. Errors go on as values: PyTorch makes a page of traceback of one raised in a worker."""
+
+    def __init__(self, samples: Samples, indices: Sequence[int]) -> None:
+        self.samples, self.indices = samples, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Sample | Failure | InputError:
+        try:
+            return self.samples[self.indices[position]]
+        except InputError as error:
+            return error
+
+
+class _Loader(DataLoader[Any]):
+    """Raises, in this process, the errors that `_Share` hands on."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for sample in super().__iter__():
+            if isinstance(sample, InputError):
+                raise sample
+            yield sample
+
+
 def _as_it_is(sample: Any) -> Any:
     return sample
+
+
+def _one_thread(worker: int) -> None:
+    # Workers share out the cores among themselves already.
+    cv2.setNumThreads(1)

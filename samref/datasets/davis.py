@@ -30,7 +30,7 @@ class Davis585(MaskDataset):
     name = "davis585"
     protocol = "overlap"
 
-    def __init__(self, root: str | None, init: str = "sp", sequences: Sequence[str] | None = None) -> None:
+    def __init__(self, root: str | None, init: str = "sp", sequences: Sequence[str] | str | None = None) -> None:
         """Finds and checks the files.
 
         Args:
@@ -83,7 +83,8 @@ class Davis(MaskDataset):
     """DAVIS 2016 or 2017 validation (or any split) with simulated defects, one sample a frame.
 
     Layout: `JPEGImages/480p/<sequence>/*.jpg`, `Annotations/480p/<sequence>/*.png` and
-    `ImageSets/<year>/<split>.txt`. In 2017 the palette index is the object; in 2016 everything above 0 is one object.
+    `ImageSets/<year>/<split>.txt` (2016 also `ImageSets/480p`). In 2017 the palette index is the object; in 2016
+    everything above 0 is one object.
     """
 
     name = "davis"
@@ -108,6 +109,9 @@ class Davis(MaskDataset):
         self.root = existing_root(root, self.name, layout, DAVIS_SOURCE)
         self.year, self.seed = year, seed
         listed = self.root / "ImageSets" / str(year) / f"{split}.txt"
+        if year == 2016 and not listed.is_file():
+            # The first edition's own archive names this folder by resolution.
+            listed = self.root / "ImageSets" / "480p" / f"{split}.txt"
         for path in (self.root / "JPEGImages" / "480p", self.root / "Annotations" / "480p", listed):
             if not path.exists():
                 raise DatasetError(
@@ -203,7 +207,8 @@ def _objects(frame: Path, init: str) -> tuple[str, ...]:
     return tuple(objects)
 
 
-def _named(root: Path, folders: list[Path], sequences: Sequence[str]) -> list[Path]:
+def _named(root: Path, folders: list[Path], sequences: Sequence[str] | str) -> list[Path]:
+    sequences = [sequences] if isinstance(sequences, str) else sequences
     missing = sorted(set(sequences) - {folder.name for folder in folders})
     if missing:
         raise DatasetError(f"{root} has no sequence {', '.join(missing)}; check dataset.sequences")

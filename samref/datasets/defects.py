@@ -92,12 +92,18 @@ class _Maker:
 
     def _superpixels(self, count: int) -> npt.NDArray[np.int64]:
         if count not in self.segments:
-            # `slic` stretches what it is given to 0..1, which is meant for RGB; the same for the compactness undoes it.
-            span = max(float(np.ptp(self.lab)), 1e-6)
-            self.segments[count] = slic(
-                self.lab, n_segments=count, compactness=COMPACTNESS / span, convert2lab=False, start_label=0
-            )
+            self.segments[count] = superpixels(self.lab, count)
         return self.segments[count]
+
+
+def superpixels(lab: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
+    """H x W labels of about `count` super-pixels of an H x W x 3 Lab image (SLIC, compactness 10)."""
+    # `slic` stretches what it is given to 0..1, which is meant for RGB; the same for the compactness undoes it.
+    span = max(float(np.ptp(lab)), 1e-6)
+    segments: npt.NDArray[np.int64] = slic(
+        lab, n_segments=count, compactness=COMPACTNESS / span, convert2lab=False, start_label=0
+    )
+    return segments
 
 
 def zones_of(truth: BoolArray) -> Zones:
