@@ -73,7 +73,7 @@ def compose_options(
     if unknown:
         known = ", ".join(("prompts", "preset", "guard", "overrides", *REFINER_KEYS))
         raise ConfigError(f"unknown option {', '.join(sorted(unknown))}; expected some of {known}")
-    chosen = [f"backbone={backbone}", f"prompts={prompts}", f"guard={'plausible' if guard else 'none'}"]
+    chosen = [f"backbone={backbone}", f"prompts={prompts}", f"guard.enabled={guard}"]
     chosen += [f"+preset={preset}"] if preset else []
     return compose_config([*chosen, *(f"refiner.{key}={value}" for key, value in options.items()), *overrides])
 

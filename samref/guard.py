@@ -21,12 +21,14 @@ class Guard:
     """When a refinement is implausible.
 
     Attributes:
+        enabled: whether it does anything at all.
         min_agreement: IoU with the coarse mask below which the coarse mask is kept.
         min_predicted_iou: predicted IoU of the chosen candidate below which the coarse mask is kept; refiners that
             predict none are not asked.
         min_trust: the same for the product of the two.
     """
 
+    enabled: bool
     min_agreement: float
     min_predicted_iou: float
     min_trust: float
@@ -43,6 +45,8 @@ class Guard:
             coarse: N x H x W bool, what was refined.
             refinement: changed in place: `masks`, and `flags` (`kept`; a fallback stays one).
         """
+        if not self.enabled:
+            return refinement
         flags = list(refinement.flags)
         for k, flag in enumerate(flags):
             if flag == REFINED and self.doubts(coarse[k], refinement.masks[k], float(refinement.predicted_iou[k])):

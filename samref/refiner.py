@@ -104,7 +104,7 @@ class SAMRefiner:
         cfg = compose_options(backbone=backbone, **options)
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
-        refiner.guard = build(cfg.guard) if cfg.guard.get("_target_") else None
+        refiner.guard = build(cfg.guard)
         return refiner
 
     def refine(

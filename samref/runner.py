@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.utils import get_object
 from lightning import Callback, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,6 +22,8 @@ from samref.adaption.lora import original_head
 from samref.backbones.backbone import Backbone
 from samref.backbones.opening import open_backbone
 from samref.callbacks.evaluator import Evaluator
+from samref.callbacks.gallery import Gallery, heading
+from samref.callbacks.journal import Journal
 from samref.callbacks.picture import Picture
 from samref.callbacks.progress import ProgressLine
 from samref.callbacks.run_report import RunReport
@@ -58,6 +62,7 @@ def run(cfg: DictConfig, command: str = "") -> Report:
             if report is None:
                 report = _run(cfg, job, command)
                 job.finish(report)
+                Journal(job.folder).clear()
                 report["folder"] = str(job.folder)
                 return report
             return {**report, "folder": str(job.folder), "reused": True}
@@ -73,17 +78,19 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
     job.report_path.unlink(missing_ok=True)
     seed_everything(cfg.seed, verbose=False)
     dataset: MaskDataset = build(cfg.dataset)
-    data = SampleDataModule(dataset, num_workers=cfg.num_workers, limit=cfg.limit, on_error=cfg.on_error)
+    journal = open_journal(cfg, job, dataset)
+    data = SampleDataModule(dataset, cfg.num_workers, cfg.limit, cfg.on_error, done=journal.done if journal else ())
     refiner = build_refiner(cfg)
-    evaluator, summary = (
-        Evaluator(dataset, data.limited_ids),
-        RunReport(job.folder / "samples.csv", getattr(dataset, "problems", ())),
-    )
+    evaluator = Evaluator(dataset, data.limited_ids)
+    summary = RunReport(job.folder / "samples.csv", getattr(dataset, "problems", ()), journal)
     with unadapted_afterwards(refiner):
         adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
-        callbacks: list[Callback] = [evaluator, summary, *_writers(cfg, dataset, job.folder)]
+        callbacks: list[Callback] = [evaluator, *_writers(cfg, dataset, job.folder), summary]
         if cfg.callbacks.picture:
             callbacks.append(Picture(job.folder / "picture.png", cfg.callbacks.picture))
+        if cfg.callbacks.gallery:
+            about = partial(heading, job.config, command, evaluator)
+            callbacks.append(Gallery(job.folder / "gallery.html", cfg.callbacks.gallery, cfg.seed, about))
         if cfg.callbacks.progress:
             callbacks.append(ProgressLine(job.folder.name, len(data.samples)))
         _refine(cfg, job, dataset, data, refiner, callbacks)
@@ -114,13 +121,22 @@ def _refine(
     refiner: Refiner,
     callbacks: list[Callback],
 ) -> None:
-    guard = build(cfg.guard) if cfg.guard.get("_target_") else None
-    module = RefinementModule(refiner, cfg.save_candidates, dataset.protocol == "semantic", guard)
+    module = RefinementModule(refiner, cfg.save_candidates, dataset.protocol == "semantic", build(cfg.guard))
     trainer = make_trainer(cfg, job.folder, callbacks)
     if dataset.protocol == "none":
         trainer.predict(module, data, return_predictions=False)
     else:
         trainer.test(module, data, verbose=False)
+
+
+def open_journal(cfg: DictConfig, job: Job, dataset: MaskDataset) -> Journal | None:
+    """The journal of a run that writes masks and scores nothing; scores need every image in one go."""
+    if dataset.protocol != "none":
+        return None
+    journal = Journal(job.folder)
+    if cfg.force:
+        journal.clear()
+    return journal
 
 
 @contextmanager
@@ -135,8 +151,16 @@ def unadapted_afterwards(refiner: Refiner) -> Iterator[None]:
 
 
 def build_refiner(cfg: DictConfig) -> Refiner:
-    """The refiner of a configuration, around the process's one copy of its backbone."""
-    refiner: Refiner = build(cfg.refiner, backbone=shared_backbone(cfg.backbone), prompts=build(cfg.prompts))
+    """The refiner of a configuration, around the process's one copy of its backbone.
+
+    Backbone and prompts go to constructors that ask for them; for the others no model is loaded.
+    """
+    parts: dict[str, Callable[[], Any]] = {
+        "backbone": lambda: shared_backbone(cfg.backbone),
+        "prompts": lambda: build(cfg.prompts),
+    }
+    wanted = inspect.signature(get_object(cfg.refiner._target_)).parameters
+    refiner: Refiner = build(cfg.refiner, **{name: make() for name, make in parts.items() if name in wanted})
     return refiner
 
 

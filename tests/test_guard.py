@@ -10,7 +10,7 @@ from samref.masks import pair_iou
 from samref.structures import Prompts, Refinement
 from tests.strategies import masks
 
-OFF = {"min_agreement": 0, "min_predicted_iou": 0, "min_trust": 0}
+OFF = {"enabled": True, "min_agreement": 0, "min_predicted_iou": 0, "min_trust": 0}
 
 
 def refinement(refined, predicted, flags, logits=None):
@@ -55,31 +55,37 @@ def test_thresholds_by_hand(thresholds, shift, predicted, kept):
 def test_what_passes_agrees_and_what_does_not_is_the_coarse_mask(coarse, seed, floor, predicted):
     refined = np.random.default_rng(seed).random(coarse.shape) < 0.5
     refined[0, 0] = True
-    result = Guard(floor, 0, 0)(coarse[None], refinement(refined[None], [predicted], ["refined"]))
+    result = Guard(True, floor, 0, 0)(coarse[None], refinement(refined[None], [predicted], ["refined"]))
     assert pair_iou(result.masks[0], coarse) >= min(floor, 1)
     assert (result.masks[0] == (refined if result.flags == ("refined",) else coarse)).all()
 
 
+def test_switched_off_it_does_nothing():
+    result = Guard(False, 1, 1, 1)(square(4)[None], refinement(square(20)[None], [0.1], ["refined"]))
+    assert result.flags == ("refined",)
+    assert (result.masks[0] == square(20)).all()
+
+
 def test_empty_masks_and_fallbacks_keep_their_flags():
     coarse = np.stack([np.zeros((20, 40), bool), square(3)])
-    result = Guard(1, 1, 1)(coarse, refinement(coarse, [0, 0], ["empty", "fallback"]))
+    result = Guard(True, 1, 1, 1)(coarse, refinement(coarse, [0, 0], ["empty", "fallback"]))
     assert result.flags == ("empty", "fallback")
 
 
 def test_a_refiner_that_predicts_nothing_is_judged_by_agreement_alone():
-    guard = Guard(0.5, 0.9, 0.9)
+    guard = Guard(True, 0.5, 0.9, 0.9)
     assert guard(square(4)[None], refinement(square(4)[None], [0], ["refined"])).flags == ("refined",)
     assert guard(square(4)[None], refinement(square(20)[None], [0], ["refined"])).flags == ("kept",)
 
 
 def test_a_kept_mask_yields_to_refined_neighbours():
     logits = np.full((1, 20, 40), 5, dtype=np.float32)
-    result = Guard(0.5, 0, 0)(square(4)[None], refinement(square(20)[None], [1], ["refined"], logits))
+    result = Guard(True, 0.5, 0, 0)(square(4)[None], refinement(square(20)[None], [1], ["refined"], logits))
     assert (result.logits[0][square(4)] == 0).all()
     assert (result.logits[0][~square(4)] == -np.inf).all()
 
 
-@pytest.mark.parametrize("name", sorted(OFF))
+@pytest.mark.parametrize("name", ["min_agreement", "min_predicted_iou", "min_trust"])
 def test_a_threshold_is_a_fraction(name):
     with pytest.raises(ConfigError, match=rf"guard.{name} is 70; expected a fraction"):
         Guard(**(OFF | {name: 70}))

@@ -49,7 +49,10 @@ class OverlapScorer(nn.Module):
         self.coarse.update(counts=coarse)
         self.refined.update(counts=refined)
         columns = {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
-        if refinement.candidate_iou is not None:
+        if refinement.candidate_iou is None:
+            # Without candidates there is nothing to count; torchmetrics warns of a metric that was never told so.
+            self.top1.update(np.zeros((0, 3)), np.zeros((0, 3)))
+        else:
             decoded = ~np.isnan(refinement.candidate_iou).any(axis=1)
             self.top1.update(refinement.iou_predictions[decoded], refinement.candidate_iou[decoded])
             columns |= {f"candidate_iou_{k}": refinement.candidate_iou[:, k] for k in range(3)}

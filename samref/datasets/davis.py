@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from samref.datasets.dataset import MaskDataset, MaskWriter
-from samref.datasets.defects import simulate_defects, stable_seed
+from samref.datasets.defects import stable_seed
+from samref.datasets.defects_cache import kept_defects
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.files import write_png
 from samref.images import read_image, read_labels, read_mask
@@ -90,7 +91,15 @@ class Davis(MaskDataset):
     name = "davis"
     protocol = "overlap"
 
-    def __init__(self, root: str | None, year: int = 2017, split: str = "val", every: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        root: str | None,
+        year: int = 2017,
+        split: str = "val",
+        every: int = 1,
+        seed: int = 0,
+        cache: str | None = None,
+    ) -> None:
         """Finds and checks the files.
 
         Args:
@@ -99,6 +108,7 @@ class Davis(MaskDataset):
             split: name of the list in `ImageSets/<year>`.
             every: only every so-many-th frame of a sequence.
             seed: of the simulated defects.
+            cache: folder that keeps the simulated masks, so that the jobs of a sweep make them once; or None.
 
         Raises:
             DatasetError: if the folder or files in it are missing.
@@ -108,6 +118,7 @@ class Davis(MaskDataset):
         layout = f"JPEGImages/480p, Annotations/480p and ImageSets/{year}/{split}.txt"
         self.root = existing_root(root, self.name, layout, DAVIS_SOURCE)
         self.year, self.seed = year, seed
+        self.cache = None if cache is None else Path(cache).expanduser()
         listed = self.root / "ImageSets" / str(year) / f"{split}.txt"
         if year == 2016 and not listed.is_file():
             # The first edition's own archive names this folder by resolution.
@@ -137,7 +148,7 @@ class Davis(MaskDataset):
         ids = tuple(int(k) for k in np.unique(labels) if k not in (0, 255)) if self.year == 2017 else (1,)
         truth = [labels == k if self.year == 2017 else labels > 0 for k in ids]
         coarse = [
-            simulate_defects(image, mask, stable_seed(image_id, k, self.seed)) if mask.any() else mask
+            kept_defects(image, mask, stable_seed(image_id, k, self.seed), self.cache) if mask.any() else mask
             for k, mask in zip(ids, truth, strict=True)
         ]
         shape = (len(ids), image.shape[0], image.shape[1])

@@ -1,121 +1,114 @@
-"""Simulated coarse masks: super-pixel defects as in DAVIS-585 (protocol of FocalClick)."""
+"""Simulated super-pixel defects: coarse masks for any data set with ground truth, made as DAVIS-585's were."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
+from samref.errors import InputError
 from samref.masks import pair_iou, tight_box
 from samref.structures import BoolArray
 
-ZONES = ("boundary", "inner", "outer")
-ZONE_CHANCES = (0.65, 0.25, 0.10)
-SEGMENTS = (50, 100, 200, 300, 500, 700)
-COMPACTNESS = 10
-LOWEST, HIGHEST = 0.75, 0.85
-DEFECTS, RESTARTS = 10, 30
-# The neighbourhood that is split into super-pixels: the object's box and this share of its longer side around it.
-MARGIN = 0.5
+IOU_RANGE = (0.75, 0.85)
+RESTARTS = 30
+EDITS = 10
+ZONE_PROBABILITIES = (0.65, 0.25, 0.10)  # boundary, inner, outer
+SUPERPIXELS = (50, 100, 200, 300, 500, 700)  # of the whole image
+COMPACTNESS = 10.0
+BOUNDARY_STEPS = 3
+BOUNDARY_KERNEL = np.ones((5, 5), dtype=np.uint8)
 
-Zones = dict[str, npt.NDArray[np.intp]]
+MARGIN = 0.5  # of the object's longer side: what "the neighbourhood of the ground truth" is taken to be
+MIN_MARGIN = 16
+MAX_SLIC_PIXELS = 480 * 854  # DAVIS' own frames; SLIC's time grows with the pixels and memory with it
+LARGEST_SUPERPIXEL = 0.5  # of the object's area
 
 
 def stable_seed(*parts: object) -> int:
-    """A seed that the same ids always give, on any machine and in any process."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    """A seed that depends on the parts' text alone, so that it is the same in every process and on every machine.
+
+    >>> stable_seed("dog/00010", "object1", 0) == stable_seed("dog/00010", "object1", 0)
+    True
+    >>> stable_seed("dog/00010", "object1", 0) == stable_seed("dog/00010", "object11", "", 0)
+    False
+    """
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big")
 
 
 def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) -> BoolArray:
-    """A coarse mask made from a true one by adding and removing super-pixels.
+    """Spoils a ground truth mask by whole super-pixels until its IoU with the truth is in [0.75, 0.85].
 
-    Up to ten times a zone is drawn (boundary, inner, outer), the Lab image is split into super-pixels, and the one
-    under a random pixel of the zone is added if that pixel is background, else removed; it ends as soon as the IoU
-    with the truth is in [0.75, 0.85], and starts again when it falls below. Deviation from the protocol: super-pixels
-    are made on the neighbourhood of the object, not on the whole image.
+    Up to 10 times a super-pixel is picked under a random pixel of the object's boundary, inner or outer zone, and
+    added if that pixel is background and removed if it is not; below the range, or if 10 did not suffice, it
+    starts again, at most 30 times. If no restart meets the range (objects of a few pixels), the mask nearest to it
+    is the answer; an empty truth stays empty.
+
+    For speed the super-pixels are those of a crop, the object's box and half its longer side around it, with as
+    many super-pixels as make them as large as the whole image's would be; but none is larger than half the object,
+    else no small object could meet the range. Crops of more than 480 x 854 px are reduced to that for SLIC.
 
     Args:
         image: H x W x 3 uint8 RGB.
         truth: H x W bool.
-        seed: decides everything; see `stable_seed`.
+        seed: any non-negative integer; equal input and seed give an equal mask.
 
     Returns:
-        H x W bool. After 30 restarts, the mask that came nearest to the interval; the truth itself if it is empty.
+        H x W bool, a new array.
+
+    Raises:
+        InputError: if the sizes differ.
     """
-    window = _neighbourhood(truth)
-    if window is None:
-        return truth.copy()
-    crop = np.ascontiguousarray(truth[window])
-    maker = _Maker(rgb2lab(image[window]), crop, np.random.default_rng(seed))
+    if image.shape[:2] != truth.shape:
+        raise InputError(f"the truth has shape {truth.shape}, but its image {image.shape[:2]}; expected equal sizes")
     coarse = truth.copy()
-    coarse[window] = maker.run()
+    window = _neighbourhood(truth)
+    if window is not None:
+        superpixels = _Superpixels(image[window], truth.size, int(np.count_nonzero(truth)))
+        coarse[window] = _spoil(truth[window], superpixels, np.random.default_rng(seed))
     return coarse
 
 
-class _Maker:
-    """One object's attempts; super-pixels of each size are made once and shared by all of them."""
-
-    def __init__(self, lab: npt.NDArray[np.float64], truth: BoolArray, generator: np.random.Generator) -> None:
-        self.lab, self.truth, self.generator = lab, truth, generator
-        self.zones = zones_of(truth)
-        self.segments: dict[int, npt.NDArray[np.int64]] = {}
-
-    def run(self) -> BoolArray:
-        """The first attempt that lands in the interval, else the nearest one seen."""
-        nearest, distance = self.truth, np.inf
-        for _ in range(RESTARTS):
-            mask = self.truth.copy()
-            for _ in range(DEFECTS):
-                self._defect(mask)
-                iou = pair_iou(mask, self.truth)
-                if LOWEST <= iou <= HIGHEST and mask.any():
-                    return mask
-                miss = max(LOWEST - iou, iou - HIGHEST)
-                if miss < distance and mask.any():
-                    nearest, distance = mask.copy(), miss
-                if iou < LOWEST:
-                    break
-        return nearest
-
-    def _defect(self, mask: BoolArray) -> None:
-        zone = self.zones[ZONES[int(self.generator.choice(len(ZONES), p=ZONE_CHANCES))]]
-        segments = self._superpixels(int(self.generator.choice(SEGMENTS)))
-        if len(zone) == 0:
-            return
-        row, column = np.unravel_index(zone[int(self.generator.integers(len(zone)))], mask.shape)
-        mask[segments == segments[row, column]] = not mask[row, column]
-
-    def _superpixels(self, count: int) -> npt.NDArray[np.int64]:
-        if count not in self.segments:
-            self.segments[count] = superpixels(self.lab, count)
-        return self.segments[count]
+def _spoil(truth: BoolArray, superpixels: _Superpixels, rng: np.random.Generator) -> BoolArray:
+    zones, probabilities = _zones(truth)
+    nearest, best = _distance_to_range(1.0), truth
+    for _ in range(RESTARTS):
+        mask, iou = truth.copy(), 1.0
+        for _ in range(EDITS):
+            zone = zones[rng.choice(len(zones), p=probabilities)]
+            row, column = divmod(int(rng.choice(zone)), truth.shape[1])
+            mask[superpixels.at(row, column, int(rng.choice(SUPERPIXELS)))] = not mask[row, column]
+            iou = pair_iou(mask, truth)
+            if iou <= IOU_RANGE[1]:
+                break
+        distance = _distance_to_range(iou)
+        if distance == 0:
+            return mask
+        if distance < nearest:
+            nearest, best = distance, mask
+    return best
 
 
-def superpixels(lab: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
-    """H x W labels of about `count` super-pixels of an H x W x 3 Lab image (SLIC, compactness 10)."""
-    # `slic` stretches what it is given to 0..1, which is meant for RGB; the same for the compactness undoes it.
-    span = max(float(np.ptp(lab)), 1e-6)
-    segments: npt.NDArray[np.int64] = slic(
-        lab, n_segments=count, compactness=COMPACTNESS / span, convert2lab=False, start_label=0
-    )
-    return segments
+def _distance_to_range(iou: float) -> float:
+    low, high = IOU_RANGE
+    return max(low - iou, iou - high, 0.0)
 
 
-def zones_of(truth: BoolArray) -> Zones:
-    """Flat indices of three zones: boundary (between 3x 5x5 erosion and dilation), inside of it, outside of it."""
-    kernel, mask = np.ones((5, 5), np.uint8), truth.astype(np.uint8)
-    eroded = cv2.erode(mask, kernel, iterations=3, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
-    dilated = cv2.dilate(mask, kernel, iterations=3) > 0
-    return {
-        "boundary": np.flatnonzero(dilated & ~eroded),
-        "inner": np.flatnonzero(eroded),
-        "outer": np.flatnonzero(~dilated),
-    }
+def _zones(truth: BoolArray) -> tuple[list[npt.NDArray[np.intp]], npt.NDArray[np.float64]]:
+    """Flat pixel indices of the zones that have pixels, and their probabilities."""
+    mask = truth.astype(np.uint8)
+    inner = cv2.erode(mask, BOUNDARY_KERNEL, iterations=BOUNDARY_STEPS) > 0
+    outer = cv2.dilate(mask, BOUNDARY_KERNEL, iterations=BOUNDARY_STEPS) == 0
+    zones = [np.flatnonzero(zone) for zone in (~inner & ~outer, inner, outer)]
+    weights = np.array([p if len(zone) else 0.0 for p, zone in zip(ZONE_PROBABILITIES, zones, strict=True)])
+    return [zone for zone in zones if len(zone)], weights[weights > 0] / weights.sum()
 
 
 def _neighbourhood(truth: BoolArray) -> tuple[slice, slice] | None:
@@ -123,5 +116,51 @@ def _neighbourhood(truth: BoolArray) -> tuple[slice, slice] | None:
     if box is None:
         return None
     x0, y0, x1, y1 = box
-    margin = max(16, int(MARGIN * max(x1 - x0 + 1, y1 - y0 + 1)))
-    return slice(max(0, y0 - margin), y1 + margin + 1), slice(max(0, x0 - margin), x1 + margin + 1)
+    margin = max(MIN_MARGIN, round(MARGIN * max(x1 - x0 + 1, y1 - y0 + 1)))
+    return slice(max(y0 - margin, 0), y1 + 1 + margin), slice(max(x0 - margin, 0), x1 + 1 + margin)
+
+
+@dataclass
+class _Superpixels:
+    """The super-pixels of a crop, made when first asked for: most masks need two or three of the six sizes.
+
+    Attributes:
+        crop: h x w x 3 uint8 RGB.
+        image_area: pixels of the whole image.
+        object_area: pixels of the object.
+    """
+
+    crop: npt.NDArray[np.uint8]
+    image_area: int
+    object_area: int
+
+    def at(self, row: int, column: int, count: int) -> BoolArray:
+        """The super-pixel under a pixel, h x w bool, when the whole image has `count` of them."""
+        if count not in self._labels:
+            self._labels[count] = self._divide(count)
+        labels = self._labels[count]
+        member: BoolArray = labels == labels[row, column]
+        return member
+
+    @cached_property
+    def _labels(self) -> dict[int, npt.NDArray[np.intp]]:
+        return {}
+
+    @cached_property
+    def _small(self) -> npt.NDArray[np.uint8]:
+        height, width = self.crop.shape[:2]
+        scale = math.sqrt(MAX_SLIC_PIXELS / (height * width))
+        if scale >= 1:
+            return self.crop
+        size = max(1, int(width * scale)), max(1, int(height * scale))
+        return np.asarray(cv2.resize(self.crop, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def _divide(self, count: int) -> npt.NDArray[np.intp]:
+        height, width = self.crop.shape[:2]
+        area = min(self.image_area / count, LARGEST_SUPERPIXEL * self.object_area)
+        segments = min(max(2, round(height * width / area)), self._small.shape[0] * self._small.shape[1])
+        # skimage converts RGB to Lab itself; Lab values given to it would be stretched to [0, 1] first.
+        labels = slic(self._small, n_segments=segments, compactness=COMPACTNESS, convert2lab=True, start_label=0)
+        if labels.shape != (height, width):
+            labels = cv2.resize(labels.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
+        return np.asarray(labels, dtype=np.intp)

@@ -112,7 +112,8 @@ def test_padding_points_do_not_matter_where_they_lie(tiny, embedding):
 
 def test_iou_features_are_the_input_of_the_last_layer(tiny, embedding):
     candidates = tiny.decode(embedding, random_prompts(2, SIZE, tiny.mask_input_size))
-    assert torch.equal(tiny.iou_head.layers[-1](candidates.iou_features), candidates.iou_predictions)
+    predictions = tiny.iou_head.layers[-1](candidates.iou_features)
+    torch.testing.assert_close(predictions, candidates.iou_predictions, atol=1e-6, rtol=0)
     assert (candidates.iou_features >= 0).all()
 
 

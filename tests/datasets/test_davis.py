@@ -108,6 +108,20 @@ def test_defects_depend_on_image_object_and_seed_alone(tmp_path):
     assert (first.masks != first.truth).any()
 
 
+def test_kept_defects_are_the_same_and_made_once(tmp_path, monkeypatch):
+    root = make_davis(tmp_path / "davis", 2017, size=(96, 128))
+    fresh = Davis(root)[1].masks
+    assert (Davis(root, cache=tmp_path / "kept")[1].masks == fresh).all()
+    monkeypatch.setattr("samref.datasets.defects.slic", None)
+    assert (Davis(root, cache=tmp_path / "kept")[1].masks == fresh).all()
+    monkeypatch.undo()
+    files = list((tmp_path / "kept").glob("*.png"))
+    assert len(files) == 2
+    files[0].write_bytes(b"damaged")
+    assert (Davis(root, cache=tmp_path / "kept")[1].masks == fresh).all()
+    assert (Davis(root, cache=tmp_path / "kept", seed=1)[1].masks != fresh).any()
+
+
 def test_a_frame_without_objects_has_no_masks(tmp_path):
     root = make_davis(tmp_path, 2017)
     path = root / "Annotations" / "480p" / "seq0" / "00000.png"

@@ -1,0 +1,187 @@
+"""Chooses the masks worth looking at while a run goes on, and leaves them as `gallery.html`."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import insort
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from lightning import Callback, LightningModule, Trainer
+
+from samref.callbacks.evaluator import Evaluator
+from samref.callbacks.exhibits import Numbers, make_exhibit, measure
+from samref.errors import ConfigError
+from samref.report.gallery import Exhibit, Heading, write_gallery
+from samref.structures import EMPTY, Refinement, Sample
+
+Rank = tuple[float, int]
+# Which number puts a mask at the front of a group, and with which sign; a mask without the number is not offered.
+RANKED: Mapping[str, tuple[str, int]] = {
+    "worst": ("gain", 1),
+    "best": ("gain", -1),
+    "changed": ("agreement", 1),
+    "unsure": ("predicted_iou", 1),
+}
+WITH_TRUTH = ("worst", "best", "changed")
+WITHOUT_TRUTH = ("changed", "unsure")
+RANDOM = "random"
+SHOWN_GROUPS = ("dataset", "prompts", "backbone", "refiner", "adaption")
+
+
+class Selection:
+    """The masks that lead each group, of all that were offered; what does not lead is forgotten at once.
+
+    What is chosen depends on the masks and the seed alone, not on their order or on how processes share them out.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        """Starts empty.
+
+        Args:
+            count: exhibits at most.
+            seed: of the random group.
+        """
+        self.count, self.seed, self.seen = count, seed, 0
+        self.leaders: dict[str, list[tuple[Rank, Exhibit]]] = {name: [] for name in (*RANKED, RANDOM)}
+
+    def offer(self, image_id: str, object_id: str, numbers: Numbers, make: Callable[[], Exhibit]) -> None:
+        """Takes one mask where it leads a group.
+
+        Args:
+            image_id: of its image.
+            object_id: of the mask.
+            numbers: of the mask.
+            make: draws the exhibit; called only if it is taken.
+        """
+        self.seen += 1
+        draw = lottery(self.seed, image_id, object_id)
+        ranks: dict[str, Rank] = {RANDOM: (0.0, draw)}
+        ranks |= {name: (sign * numbers[key], draw) for name, (key, sign) in RANKED.items() if key in numbers}
+        wanted = [name for name, rank in ranks.items() if self._leads(name, rank)]
+        if wanted:
+            exhibit = make()
+            for name in wanted:
+                self._insert(name, ranks[name], exhibit)
+
+    def merge(self, other: Selection) -> None:
+        """Takes in what another process chose."""
+        self.seen += other.seen
+        for name, entries in other.leaders.items():
+            for rank, exhibit in entries:
+                self._insert(name, rank, exhibit)
+
+    def exhibits(self) -> list[Exhibit]:
+        """At most `count` exhibits, group by group, each once and with the names of all its groups."""
+        ranked = WITH_TRUTH if self.leaders["worst"] else WITHOUT_TRUTH
+        share = max(1, self.count // (len(ranked) + 1))
+        chosen: dict[tuple[str, str], Exhibit] = {}
+        for name in (*ranked, RANDOM):
+            for _, exhibit in self.leaders[name][:share]:
+                _add(chosen, exhibit, name)
+        # Masks that lead several groups leave room.
+        for _, exhibit in self.leaders[RANDOM][share:]:
+            if len(chosen) >= self.count:
+                break
+            _add(chosen, exhibit, RANDOM)
+        return list(chosen.values())[: self.count]
+
+    def _leads(self, name: str, rank: Rank) -> bool:
+        entries = self.leaders[name]
+        return len(entries) < self.count or rank < entries[-1][0]
+
+    def _insert(self, name: str, rank: Rank, exhibit: Exhibit) -> None:
+        insort(self.leaders[name], (rank, exhibit), key=lambda entry: entry[0])
+        del self.leaders[name][self.count :]
+
+
+class Gallery(Callback):
+    """Writes `gallery.html`, and shows the same masks to loggers that have a method `log_exhibits`."""
+
+    def __init__(self, path: Path, count: int, seed: int, heading: Callable[[], Heading]) -> None:
+        """Chooses where to and how much.
+
+        Args:
+            path: of the page.
+            count: masks at most.
+            seed: of those drawn at random.
+            heading: called when the run has ended.
+        """
+        if isinstance(count, bool) or count < 1:
+            raise ConfigError(f"callbacks.gallery is {count}; expected how many masks it shows, or 0 for no gallery")
+        self.path, self.heading = path, heading
+        self.selection = Selection(count, seed)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
+    ) -> None:
+        """Offers the masks of one image."""
+        refinement: Refinement | None = outputs["refinement"]
+        if refinement is None:
+            return
+        for k in _shown(batch, refinement):
+            numbers = measure(batch, refinement, k, outputs.get("columns", {}))
+            self.selection.offer(
+                str(batch.image_id),
+                str(batch.object_ids[k]),
+                numbers,
+                lambda k=k, numbers=numbers: make_exhibit(batch, refinement, k, numbers),  # type: ignore[misc]
+            )
+
+    on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]  # Lightning passes all by position
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gathers all processes and writes the page."""
+        if trainer.world_size > 1:
+            parts: list[Selection | None] = [None] * trainer.world_size
+            dist.all_gather_object(parts, self.selection)
+            self.selection = merged(part for part in parts if part is not None)
+        if not trainer.is_global_zero:
+            return
+        exhibits = self.selection.exhibits()
+        write_gallery(self.path, exhibits, replace(self.heading(), seen=self.selection.seen))
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_exhibits"):
+                logger.log_exhibits(exhibits)
+
+    on_predict_end = on_test_end
+
+
+def heading(config: Mapping[str, Any], command: str, evaluator: Evaluator) -> Heading:
+    """What stands above the gallery of a job.
+
+    Args:
+        config: of the job, resolved.
+        command: what the user typed; may be empty.
+        evaluator: has the scores when the job has ended.
+    """
+    choices = config.get("hydra_choices", {})
+    facts = [str(choices[group]) for group in SHOWN_GROUPS if choices.get(group) not in (None, "none")]
+    return Heading(str(config["name"]), facts, command, scores=evaluator.scores)
+
+
+def merged(parts: Iterable[Selection]) -> Selection:
+    """What all processes chose, as one."""
+    first, *others = parts
+    for other in others:
+        first.merge(other)
+    return first
+
+
+def lottery(seed: int, image_id: str, object_id: str) -> int:
+    """A mask's lot: 64 bits that depend on the seed and its names alone."""
+    name = repr((seed, image_id, object_id)).encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
+
+
+def _add(chosen: dict[tuple[str, str], Exhibit], exhibit: Exhibit, group: str) -> None:
+    key = exhibit.image_id, exhibit.object_id
+    known = chosen.get(key, exhibit)
+    chosen[key] = replace(known, groups=(*known.groups, group))
+
+
+def _shown(sample: Sample, refinement: Refinement) -> list[int]:
+    return [k for k, flag in enumerate(refinement.flags) if flag != EMPTY and sample.masks[k].any()]

@@ -1,0 +1,53 @@
+"""What a run has finished, image by image, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+from samref.callbacks.tally import Tally
+
+
+class Journal:
+    """One line of JSON an image, on disk before the next image is taken up.
+
+    A line that a killed process left unfinished is cut off and its image done again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads what is there.
+
+        Args:
+            folder: of the run; its journals are `.journal-RANK.jsonl`.
+        """
+        self.folder = folder
+        self.done: dict[Hashable, Tally] = {}
+        for path in sorted(folder.glob(".journal-*.jsonl")):
+            for line in whole_lines(path):
+                self.done[line["image"]] = Tally.from_json(line["tally"])
+
+    def append(self, rank: int, image_id: str | int, tally: Tally) -> None:
+        """Notes that an image's masks are written."""
+        line = json.dumps({"image": image_id, "tally": tally.as_json()}, default=str)
+        with (self.folder / f".journal-{rank}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def clear(self) -> None:
+        """Forgets everything: the run is finished, or starts anew."""
+        self.done = {}
+        for path in self.folder.glob(".journal-*.jsonl"):
+            path.unlink()
+
+
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal; what a killed process left of a last one is cut off the file."""
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
+    return [json.loads(line) for line in content[:end].splitlines()]

@@ -1,0 +1,156 @@
+"""Every command that an experiment file or a table prints runs as it stands, on miniature data and a tiny model."""
+
+import shlex
+from functools import lru_cache
+
+import cv2
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+
+from samref import runner
+from samref.backbones.opening import open_backbone
+from samref.configs import compose_config, config_dir
+from samref.report.comparison import compare
+from samref.report.published import read_tables
+from samref.report.runs import find_reports, read_runs
+from samref.report.tables import EXPERIMENTS
+from tests.miniatures import make_world
+
+FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
+TABLES = read_tables(EXPERIMENTS)
+METRICS = {
+    "davis585": {"iou", "iou_mean", "boundary_iou"},
+    "scenes": {"iou", "iou_mean", "boundary_iou"},
+    "coco": {"ap_box", "ap_mask", "ap_boundary"},
+    "lvis": {"ap_box", "ap_mask", "ap_boundary"},
+    "voc": {"miou"},
+    "big": {"iou", "mba"},
+    "relabeled_voc": {"iou", "mba"},
+}
+# Said last, so that it wins; all else of a command stays as it is printed.
+SMALL = ["limit=1", "callbacks.progress=false", "callbacks.picture=0", "callbacks.gallery=0", "logger=none"]
+
+
+def header_commands(path):
+    """The words of each command in a file's header; `...` stands for those of the first."""
+    lines = [line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")]
+    found = [shlex.split(line)[2:] for line in lines if line.startswith("python run.py")]
+    return [spelled_out(words, found[0]) for words in found]
+
+
+def spelled_out(words, first):
+    if "..." not in words:
+        return words
+    said = {word.split("=")[0] for word in words}
+    return [word for word in words if word != "..."] + [word for word in first if word.split("=")[0] not in said]
+
+
+@lru_cache
+def settings(experiment):
+    """The mode that Hydra runs an experiment in, and the experiment's own grid."""
+    with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
+        cfg = compose("config", overrides=[experiment], return_hydra_config=True)
+    return cfg.hydra.mode, [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+
+
+def jobs_of(words):
+    """What Hydra makes of a command: the overrides of each job."""
+    (experiment,) = [word for word in words if word.startswith("+experiment=")]
+    mode, grid = settings(experiment)
+    own = [word for word in words if word != "-m"]
+    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*grid, *own]), None)
+    assert mode == RunMode.MULTIRUN or "-m" in words or len(jobs) == 1, "Hydra would refuse to sweep"
+    return [list(job) for job in jobs]
+
+
+class SmoothingNetwork:
+    """Stands in for CascadePSP's network, whose weights lie elsewhere."""
+
+    device = "cpu"
+
+    def refine(self, image, mask, fast, L):
+        return cv2.blur(mask, (3, 3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_without_weights():
+    """Whatever backbone or network a command names, a small one is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = compose_config(["backbone=tiny"]).backbone
+        patch.setattr(runner, "open_backbone", lambda cfg: open_backbone(tiny))
+        patch.setattr("samref.baselines.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
+        runner._load_backbone.cache_clear()
+        yield
+    runner._load_backbone.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs a job in the folder of its data set; reports go below `run.base / outputs`."""
+    base = tmp_path_factory.mktemp("experiments")
+    worlds = {}
+
+    def go(job, outputs):
+        cfg = compose_config([*job, *SMALL, f"paths.outputs={base / outputs}"])
+        dataset = cfg.hydra_choices.dataset
+        if dataset not in worlds:
+            worlds[dataset] = base / dataset
+            make_world(dataset, worlds[dataset])
+        if dataset == "scenes":
+            cfg.dataset.size = [64, 80]
+        if "points_per_side" in cfg.refiner:
+            cfg.refiner.points_per_side = 4
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(worlds[dataset])
+            return runner.run(cfg)
+
+    go.base = base
+    return go
+
+
+HEADERS = [
+    pytest.param(path.stem, words, id=f"{path.stem}-{k}")
+    for path in FILES
+    for k, words in enumerate(header_commands(path))
+]
+
+
+def test_every_experiment_says_how_it_is_run():
+    assert {case.values[0] for case in HEADERS} | {"demo"} == {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize(("experiment", "words"), [*HEADERS, ("demo", ["+experiment=demo"])])
+def test_the_commands_of_an_experiment_run(experiment, words, run):
+    jobs = jobs_of(words)
+    assert f"+experiment={experiment}" in words
+    compose_config(jobs[-1])
+    report = run(jobs[0], "headers")
+    choices = report["config"]["hydra_choices"]
+    for part in ("coarse", "refined"):
+        assert METRICS[choices["dataset"]] <= set(report["metrics"][part])
+    assert report["counts"]["masks"] > 0
+    assert report["timing"]["total"] > 0 or choices["refiner"] == "external"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_commands_of_a_table_fill_its_rows(table, run):
+    shown, seen = [], set()
+    for row in table.rows:
+        words = shlex.split(table.command_for(row, row.runs))[2:] if row.runs else []
+        kind = frozenset(word for word in words if not word.startswith(("row.", "dataset.predictions=")))
+        # Rows that differ in names alone are run once.
+        if words and kind not in seen:
+            seen.add(kind)
+            shown.append(row)
+            for job in jobs_of(words):
+                run(job, "tables")
+    runs, problems = read_runs(find_reports([run.base / "tables"]))
+    assert not problems
+    for measured in compare(table, runs):
+        if measured.row in shown:
+            assert not measured.missing, measured.row.labels
+            wanted = {column for column, value in measured.row.paper.items() if value is not None}
+            assert wanted <= {column for column, value in measured.ours.items() if value is not None}
