@@ -27,8 +27,8 @@ BOUNDARY_KERNEL = np.ones((5, 5), dtype=np.uint8)
 
 MARGIN = 0.5  # of the object's longer side: what "the neighbourhood of the ground truth" is taken to be
 MIN_MARGIN = 16
-MAX_SLIC_PIXELS = 480 * 854  # DAVIS' own frames; SLIC's time grows with the pixels and memory with it
-LARGEST_SUPERPIXEL = 0.5  # of the object's area
+MAX_SLIC_PIXELS = 160_000  # keeps six SLICs below a second; edges of the defects step by 1.6 px in a 480 x 854 crop
+LARGEST_SUPERPIXEL = 0.25  # of the object's area
 
 
 def stable_seed(*parts: object) -> int:
@@ -49,11 +49,11 @@ def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) 
     Up to 10 times a super-pixel is picked under a random pixel of the object's boundary, inner or outer zone, and
     added if that pixel is background and removed if it is not; below the range, or if 10 did not suffice, it
     starts again, at most 30 times. If no restart meets the range (objects of a few pixels), the mask nearest to it
-    is the answer; an empty truth stays empty.
+    is the answer, neither empty nor equal to the truth where there is such a mask; an empty truth stays empty.
 
     For speed the super-pixels are those of a crop, the object's box and half its longer side around it, with as
-    many super-pixels as make them as large as the whole image's would be; but none is larger than half the object,
-    else no small object could meet the range. Crops of more than 480 x 854 px are reduced to that for SLIC.
+    many super-pixels as make them as large as the whole image's would be; but none is larger than a quarter of
+    the object, else no small object could meet the range. SLIC sees crops of more than 160 000 px reduced to that.
 
     Args:
         image: H x W x 3 uint8 RGB.
@@ -71,14 +71,14 @@ def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) 
     coarse = truth.copy()
     window = _neighbourhood(truth)
     if window is not None:
-        superpixels = _Superpixels(image[window], truth.size, int(np.count_nonzero(truth)))
+        superpixels = Superpixels(image[window], truth.size, int(np.count_nonzero(truth)))
         coarse[window] = _spoil(truth[window], superpixels, np.random.default_rng(seed))
     return coarse
 
 
-def _spoil(truth: BoolArray, superpixels: _Superpixels, rng: np.random.Generator) -> BoolArray:
-    zones, probabilities = _zones(truth)
-    nearest, best = _distance_to_range(1.0), truth
+def _spoil(truth: BoolArray, superpixels: Superpixels, rng: np.random.Generator) -> BoolArray:
+    zones, probabilities = split_zones(truth)
+    nearest, best = np.inf, truth
     for _ in range(RESTARTS):
         mask, iou = truth.copy(), 1.0
         for _ in range(EDITS):
@@ -91,7 +91,7 @@ def _spoil(truth: BoolArray, superpixels: _Superpixels, rng: np.random.Generator
         distance = _distance_to_range(iou)
         if distance == 0:
             return mask
-        if distance < nearest:
+        if distance < nearest and 0 < iou < 1:
             nearest, best = distance, mask
     return best
 
@@ -101,8 +101,8 @@ def _distance_to_range(iou: float) -> float:
     return max(low - iou, iou - high, 0.0)
 
 
-def _zones(truth: BoolArray) -> tuple[list[npt.NDArray[np.intp]], npt.NDArray[np.float64]]:
-    """Flat pixel indices of the zones that have pixels, and their probabilities."""
+def split_zones(truth: BoolArray) -> tuple[list[npt.NDArray[np.intp]], npt.NDArray[np.float64]]:
+    """Flat pixel indices of the zones that have pixels (boundary, inner, outer), and their probabilities."""
     mask = truth.astype(np.uint8)
     inner = cv2.erode(mask, BOUNDARY_KERNEL, iterations=BOUNDARY_STEPS) > 0
     outer = cv2.dilate(mask, BOUNDARY_KERNEL, iterations=BOUNDARY_STEPS) == 0
@@ -121,7 +121,7 @@ def _neighbourhood(truth: BoolArray) -> tuple[slice, slice] | None:
 
 
 @dataclass
-class _Superpixels:
+class Superpixels:
     """The super-pixels of a crop, made when first asked for: most masks need two or three of the six sizes.
 
     Attributes:
