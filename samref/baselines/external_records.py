@@ -45,7 +45,7 @@ class RecordMasks:
                 check_segmentation(segmentation, sample.original_size)
                 return decode(segmentation, sample.original_size)  # type: ignore[arg-type]
             except InputError as error:
-                raise InputError(f"{self.path}: the mask {row} of image {sample.image_id}: {error}") from None
+                raise InputError(f"{self.path}: mask {row} of image {sample.image_id}: {error}") from None
 
         return read
 

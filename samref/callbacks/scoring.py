@@ -69,9 +69,9 @@ class OverlapScorer(nn.Module):
 class AveragePrecisionScorer:
     """AP of boxes, masks and boundaries, before and after; both from run lengths, evaluated at the end."""
 
-    def __init__(self, dataset: Any, image_ids: Iterable[Any]) -> None:
+    def __init__(self, dataset: Any, image_ids: Iterable[Any] | None) -> None:
         self.dataset = dataset
-        ids = list(image_ids)
+        ids = None if image_ids is None else list(image_ids)
         self.coarse, self.refined = (
             AveragePrecision(dataset.ground_truth, protocol=dataset.eval_protocol, image_ids=ids) for _ in range(2)
         )
