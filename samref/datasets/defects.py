@@ -29,6 +29,8 @@ MARGIN = 0.5  # of the object's longer side: what "the neighbourhood of the grou
 MIN_MARGIN = 16
 MAX_SLIC_PIXELS = 160_000  # keeps six SLICs below a second; edges of the defects step by 1.6 px in a 480 x 854 crop
 LARGEST_SUPERPIXEL = 0.25  # of the object's area
+FEWEST = 0.4  # of the super-pixels asked for; with less, noise has torn them and SLIC has joined the shreds
+SMOOTHING = (0, 1, 2, 4)  # px, tried in turn until there are enough
 
 
 def stable_seed(*parts: object) -> int:
@@ -53,7 +55,8 @@ def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) 
 
     For speed the super-pixels are those of a crop, the object's box and half its longer side around it, with as
     many super-pixels as make them as large as the whole image's would be; but none is larger than a quarter of
-    the object, else no small object could meet the range. SLIC sees crops of more than 160 000 px reduced to that.
+    the object, else no small object could meet the range. SLIC sees crops of more than 160 000 px reduced to that,
+    and noise smoothed that would leave it few super-pixels.
 
     Args:
         image: H x W x 3 uint8 RGB.
@@ -159,8 +162,11 @@ class Superpixels:
         height, width = self.crop.shape[:2]
         area = min(self.image_area / count, LARGEST_SUPERPIXEL * self.object_area)
         segments = min(max(2, round(height * width / area)), self._small.shape[0] * self._small.shape[1])
-        # skimage converts RGB to Lab itself; Lab values given to it would be stretched to [0, 1] first.
-        labels = slic(self._small, n_segments=segments, compactness=COMPACTNESS, convert2lab=True, start_label=0)
+        for blur in SMOOTHING:
+            # skimage converts RGB to Lab itself; Lab values given to it would be stretched to [0, 1] first.
+            labels = slic(self._small, segments, compactness=COMPACTNESS, sigma=blur, convert2lab=True, start_label=0)
+            if labels.max() + 1 >= FEWEST * segments:
+                break
         if labels.shape != (height, width):
             labels = cv2.resize(labels.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
         return np.asarray(labels, dtype=np.intp)

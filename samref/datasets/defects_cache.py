@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import skimage
 
 from samref.datasets import defects
 from samref.errors import InputError
@@ -47,4 +47,4 @@ def kept_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int, fold
 @lru_cache
 def _recipe() -> str:
     """Changes whenever the simulation does, so that masks of an older one are not taken for those of this one."""
-    return hashlib.blake2b(Path(defects.__file__).read_bytes()).hexdigest() + str(skimage.__version__)
+    return hashlib.blake2b(Path(defects.__file__).read_bytes()).hexdigest() + version("scikit-image")
