@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from samref.report.published import CHOICES, COUNTS, PublishedTable, Row
-from samref.report.runs import MISSING, SECONDS, Run, as_text, same
+from samref.report.runs import MISSING, REFINED, SECONDS, Run, as_text, same
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,28 @@ def compare(table: PublishedTable, runs: Sequence[Run]) -> list[Measured]:
     return [_measure(table, row, candidates) for row in table.rows]
 
 
+def without_row(table: PublishedTable, runs: Sequence[Run]) -> list[Run]:
+    """The runs of a table's experiment that stand for none of its rows, each configuration once.
+
+    Args:
+        table: a published table.
+        runs: newest first.
+    """
+    wanted = [conditions for row in table.rows if row.part == REFINED for conditions in row.runs]
+    others = [run for run in runs if run.experiment == table.experiment]
+    others = [run for run in others if not any(run.matches(conditions) for conditions in wanted)]
+    newest = {json.dumps(run.report.get("config"), sort_keys=True, default=str): run for run in reversed(others)}
+    return sorted(newest.values(), key=lambda run: run.finished, reverse=True)
+
+
+def measured_on(run: Run) -> str:
+    """Backbone, data and size of a run: `mobile_sam on data/mini, 128 images`."""
+    backbone = run.config(f"{CHOICES}backbone")
+    words = ["" if backbone is MISSING else as_text(backbone), _data(run)]
+    images = (run.report.get("counts") or {}).get("images")
+    return ", ".join(filter(None, [" ".join(filter(None, words)), "" if images is None else f"{images} images"]))
+
+
 def _measure(table: PublishedTable, row: Row, candidates: Sequence[Run]) -> Measured:
     newest = [next((run for run in candidates if run.matches(wanted)), None) for wanted in row.runs]
     found = [run for run in newest if run is not None]
@@ -73,12 +96,23 @@ def _measured_with(row: Row, runs: Sequence[Run]) -> str:
     if not runs:
         return ""
     said = [_deviation(key, value, run) for run in runs for key, value in row.setting.items()]
+    if any(
+        key.startswith(COUNTS) and _deviation(key, value, run) for run in runs for key, value in row.setting.items()
+    ):
+        said += [_data(run) for run in runs]
     if len(runs) < len(row.runs):
         said.append(f"{len(runs)} of {len(row.runs)} runs")
     if any(metric in SECONDS for metric in row.metrics.values()):
         hardware = [run.report.get("hardware") or {} for run in runs]
         said += [str(parts.get("gpu") or parts.get("cpu") or "") for parts in hardware]
     return ", ".join(dict.fromkeys(filter(None, said)))
+
+
+def _data(run: Run) -> str:
+    """Where other data than the paper's lay, which is what tells them apart."""
+    places = [run.config(f"dataset.{key}") for key in ("root", "annotations", "predictions", "masks")]
+    place = next((place for place in places if place not in (MISSING, None)), None)
+    return "" if place is None else f"on {place}"
 
 
 def _deviation(key: str, expected: Any, run: Run) -> str:

@@ -98,6 +98,11 @@ def as_csv(table: PublishedTable, rows: Sequence[Measured], header: bool = True)
     return text.getvalue()
 
 
+def csv_header() -> str:
+    """The first line of the files that `as_csv` fills."""
+    return ",".join(CSV_HEADER) + "\n"
+
+
 def number(value: float | None, sign: str = "") -> str:
     """A value as the paper prints it, with one digit; small times keep two that count.
 

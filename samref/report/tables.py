@@ -9,10 +9,11 @@ from rich.console import Console
 
 from samref.errors import ConfigError
 from samref.files import write_text
-from samref.report.comparison import Measured, compare
+from samref.report.comparison import Measured, compare, measured_on, without_row
+from samref.report.plain import PlainTable, plain_csv, plain_markdown, plain_screen
 from samref.report.published import PublishedTable, read_tables
-from samref.report.render import as_csv, as_markdown, on_screen
-from samref.report.runs import find_reports, read_runs
+from samref.report.render import as_csv, as_markdown, csv_header, on_screen
+from samref.report.runs import Run, find_reports, read_runs
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 WIDTH = 100
@@ -37,16 +38,19 @@ def show_tables(outputs: Sequence[Path], experiments: Path, write: Path, console
         )
     runs, problems = read_runs(find_reports([*outputs, *sorted(experiments.glob("*/results"))]))
     console = console or wide_console()
-    compared = [(table, compare(table, runs)) for table in tables]
-    for table, rows in compared:
-        _print(table, rows, console)
-        write_text(write / f"{table.name}.md", as_markdown(table, rows))
-        write_text(write / f"{table.name}.csv", as_csv(table, rows))
-    write_text(write / "tables.md", "\n".join(["# Tables\n", *(as_markdown(*pair) for pair in compared)]))
-    write_text(write / "tables.csv", "".join(as_csv(*pair, header=k == 0) for k, pair in enumerate(compared)))
+    markdown, lines, filled = [], [], 0
+    for table in tables:
+        rows, others = compare(table, runs), _others(table, without_row(table, runs))
+        _print(table, rows, others, console)
+        markdown.append("\n".join([as_markdown(table, rows), *([plain_markdown(others)] if others else [])]))
+        lines.append(as_csv(table, rows, header=False) + (plain_csv(others, header=False) if others else ""))
+        write_text(write / f"{table.name}.md", markdown[-1])
+        write_text(write / f"{table.name}.csv", csv_header() + lines[-1])
+        filled += others is not None or any(row.runs for row in rows)
+    write_text(write / "tables.md", "\n".join(["# Tables\n", *markdown]))
+    write_text(write / "tables.csv", csv_header() + "".join(lines))
     for problem in problems:
         console.print(f"left out: {problem}", style="yellow", markup=False, soft_wrap=True)
-    filled = sum(any(row.runs for row in rows) for _, rows in compared)
     files = f"{write}/tables.md, {write}/tables.csv"
     console.print(f"{len(runs)} reports; {filled} of {len(tables)} tables have measured rows; {files}", soft_wrap=True)
 
@@ -57,11 +61,21 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def _print(table: PublishedTable, rows: Sequence[Measured], console: Console) -> None:
+def _others(table: PublishedTable, runs: Sequence[Run]) -> PlainTable | None:
+    if not runs:
+        return None
+    settings = "; ".join(sorted({measured_on(run) for run in runs}))
+    return PlainTable.of(table.name, f"{table.experiment}, runs that the paper has no row for ({settings})", runs)
+
+
+def _print(table: PublishedTable, rows: Sequence[Measured], others: PlainTable | None, console: Console) -> None:
     screen, footnotes = on_screen(table, rows)
     console.print(table.title, style="bold", markup=False, soft_wrap=True)
     console.print(screen)
     # Commands are there to be copied: no line of them may be broken.
     for line in [f"data: {table.data}", *footnotes, *(f"note: {note}" for note in table.notes)]:
         console.print(line, markup=False, soft_wrap=True)
+    if others:
+        console.print(others.title, markup=False, soft_wrap=True)
+        console.print(plain_screen(others))
     console.print()

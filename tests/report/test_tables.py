@@ -81,6 +81,29 @@ def test_minutes_are_the_time_of_the_refinement_and_name_the_hardware(write_repo
     assert rows[0].ours["minutes"] is None
 
 
+def test_other_data_than_the_papers_is_named(write_report):
+    path = write_report("davis_ablation", {**ALL, "dataset.root": "data/mini"}, SCORES)
+    assert "20 masks (paper: 585), on data/mini" in table_1([path])["all", "none"].measured_with
+    exact = write_report("davis_ablation", {**ALL, "dataset.root": "data/mini"}, SCORES, counts={"masks": 585})
+    assert "data/mini" not in table_1([exact])["all", "none"].measured_with
+
+
+def test_runs_of_masks_that_the_paper_does_not_have_stand_below_its_rows(write_report, tmp_path, capsys):
+    config = {"hydra_choices.backbone": "mobile_sam", "dataset.annotations": "data/mini.json", "row.method": "mine"}
+    write_report("coco", config, {"ap_mask": 0.5}, {"ap_mask": 0.4})
+    write_report("coco", config, {"ap_mask": 0.1}, {"ap_mask": 0.4}, finished="2024-01-01T00:00:00Z")
+    assert main(["tables", "--outputs", str(tmp_path / "outputs")]) == 0
+    screen = capsys.readouterr().out
+    title = "coco, runs that the paper has no row for (mobile_sam on data/mini.json, 10 images)"
+    assert screen.count(title) == 1
+    assert "+10.0" in screen.partition(title)[2].partition("Table 4")[0]
+    folder = tmp_path / "outputs" / "tables"
+    assert title in (folder / "table3_coco.md").read_text()
+    with (folder / "tables.csv").open() as file:
+        ours = [cell["ours"] for cell in csv.DictReader(file) if cell["table"] == "table3_coco" and cell["ours"]]
+    assert ours == ["40.0", "50.0"]
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "expected"),
     [(0.1, "0.10", True), (True, "true", True), (None, "null", True), ("vit_b", "vit_h", False), (0, "tight", False)],
