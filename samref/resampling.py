@@ -8,10 +8,13 @@ align_corners=False, antialias=False)`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array
+
+from samref.structures import FloatArray, IntArray
 
 
 @lru_cache(maxsize=256)
@@ -37,8 +40,58 @@ def bilinear_matrix(size_in: int, size_out: int) -> csr_array:
     return matrix
 
 
+@dataclass(frozen=True)
+class Taps:
+    """One axis of a resampling: output i is the sum over k of `weight[k, i] * input[index[k, i]]`.
+
+    Attributes:
+        index: K x n int64.
+        weight: K x n float32; 0 fills up outputs with fewer than K inputs.
+    """
+
+    index: IntArray
+    weight: FloatArray
+
+    @classmethod
+    def of(cls, matrix: csr_array) -> Taps:
+        """The taps of a sparse matrix, outputs x inputs."""
+        counts = np.diff(matrix.indptr)
+        index = np.zeros((max(1, counts.max(initial=0)), matrix.shape[0]), dtype=np.int64)
+        weight = np.zeros(index.shape, dtype=np.float32)
+        output = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(matrix.nnz) - matrix.indptr[output]
+        index[place, output], weight[place, output] = matrix.indices, matrix.data
+        return cls(index, weight)
+
+    def on_crop(self, start: int, length: int) -> tuple[int, Taps]:
+        """The taps for an input that is 0 outside `start` to `start + length`, which is all that is given.
+
+        Returns:
+            The first output that sees the crop, and the taps of the outputs from there to the last one that does.
+        """
+        seen = (self.index >= start) & (self.index < start + length) & (self.weight != 0)
+        outputs = np.flatnonzero(seen.any(axis=0))
+        if not len(outputs):
+            return 0, Taps(self.index[:, :0], self.weight[:, :0])
+        span = slice(outputs[0], outputs[-1] + 1)
+        index = np.clip(self.index[:, span] - start, 0, length - 1)
+        return int(outputs[0]), Taps(index, self.weight[:, span] * seen[:, span])
+
+    def scaled(self, factors: FloatArray) -> Taps:
+        """The taps for an input whose entries are multiplied by `factors` first."""
+        return Taps(self.index, self.weight * factors[self.index])
+
+    def __call__(self, array: FloatArray) -> FloatArray:
+        """Resamples the first axis of an m x w array: n x w float32."""
+        total = array[self.index[0]] * self.weight[0][:, None]
+        for index, weight in zip(self.index[1:], self.weight[1:], strict=True):
+            total += array[index] * weight[:, None]
+        resampled: FloatArray = total
+        return resampled
+
+
 @lru_cache(maxsize=256)
-def image_to_grid(size: int, size_resized: int, size_padded: int, grid: int) -> csr_array:
+def image_to_grid(size: int, size_resized: int, size_padded: int, grid: int) -> Taps:
     """One axis of image px -> resized image -> zero-padded model frame -> logit grid.
 
     Args:
@@ -48,10 +101,10 @@ def image_to_grid(size: int, size_resized: int, size_padded: int, grid: int) -> 
         grid: length of the logit grid.
 
     Returns:
-        `grid` x `size` float32 matrix; pixels of the padding contribute 0.
+        From `size` to `grid` entries; pixels of the padding contribute 0.
     """
     to_grid = bilinear_matrix(size_padded, grid)[:, :size_resized]
-    return csr_array((to_grid @ bilinear_matrix(size, size_resized)).astype(np.float32))
+    return Taps.of(csr_array(to_grid @ bilinear_matrix(size, size_resized)))
 
 
 @lru_cache(maxsize=256)
@@ -59,7 +112,9 @@ def grid_to_image(size: int, size_resized: int, size_padded: int, grid: int) -> 
     """One axis of SAM's upsampling: logit grid -> padded model frame -> crop -> image px.
 
     Returns:
-        `size` x `grid` float32 matrix.
+        `size` x `grid` float32 matrix, indices in order.
     """
     to_model = bilinear_matrix(grid, size_padded)[:size_resized]
-    return csr_array((bilinear_matrix(size_resized, size) @ to_model).astype(np.float32))
+    matrix = csr_array((bilinear_matrix(size_resized, size) @ to_model).astype(np.float32))
+    matrix.sort_indices()
+    return matrix

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from samref.errors import ConfigError
+from samref.masks import MaskCrop
 from samref.resampling import bilinear_matrix
 from samref.structures import BoolArray, FloatArray, IntArray
 
@@ -46,6 +48,7 @@ class BoxPrompt:
 
 
 Window = tuple[slice, slice]
+Box = tuple[int, int, int, int]
 
 
 class FeatureMap:
@@ -63,43 +66,51 @@ class FeatureMap:
             features: C x h x w float32, the embedding cropped to the un-padded part.
             original_size: (H, W) of the image.
         """
-        self.features = features
+        self.flat: FloatArray = np.ascontiguousarray(features).reshape(len(features), -1)
         self.grid: tuple[int, int] = (features.shape[1], features.shape[2])
         self.original_size = original_size
 
     @cached_property
     def gram(self) -> FloatArray:
         """2h x 2w dot products: [[self, right], [down, diagonals]], each right/down pair counted twice."""
-        cells = np.ascontiguousarray(np.moveaxis(self.features, 0, -1))
         height, width = self.grid
         gram = np.zeros((2, height, 2, width), dtype=np.float32)
-        gram[0, :, 0] = _dots(cells, cells)
-        gram[0, :, 1, :-1] = 2 * _dots(cells[:, :-1], cells[:, 1:])
-        gram[1, :-1, 0] = 2 * _dots(cells[:-1], cells[1:])
-        gram[1, :-1, 1, :-1] = 2 * (_dots(cells[:-1, :-1], cells[1:, 1:]) + _dots(cells[:-1, 1:], cells[1:, :-1]))
+        gram[0, :, 0] = self._dots(0)
+        gram[0, :, 1, :-1] = 2 * self._dots(1)[:, :-1]
+        gram[1, :-1, 0] = 2 * self._dots(width)[:-1]
+        gram[1, :-1, 1, :-1] = 2 * (self._dots(width + 1)[:-1, :-1] + self._dots(width - 1)[:-1, 1:])
         return gram.reshape(2 * height, 2 * width)
 
-    def queries(self, masks: BoolArray, points: FloatArray) -> FloatArray:
-        """Mean feature of each mask.
+    def _dots(self, shift: int) -> FloatArray:
+        """h x w dot products of each cell with the one `shift` cells on in row-major order; 0 behind the last."""
+        count = self.grid[0] * self.grid[1]
+        dots = np.zeros(count, dtype=np.float32)
+        if shift < count:
+            np.einsum("cn,cn->n", self.flat[:, : count - shift], self.flat[:, shift:], out=dots[: count - shift])
+        return dots.reshape(self.grid)
 
-        Args:
-            masks: N x H x W bool.
-            points: N x 2 (x, y) in image px; where a mask vanishes on the feature grid, the cell under its point
-                is used.
+    def queries(self, crops: Sequence[MaskCrop]) -> FloatArray:
+        """Mean feature of each mask: N x C float32.
 
-        Returns:
-            N x C float32.
+        Where a mask vanishes on the feature grid, it is the feature of the cell under its innermost point.
         """
         # floor(i * size / grid) is what nearest-neighbour interpolation of torch picks.
         rows, columns = (np.arange(n) * size // n for size, n in zip(self.original_size, self.grid, strict=True))
-        small = masks[:, rows[:, None], columns].reshape(len(masks), -1).astype(np.float32)
-        for lost in np.flatnonzero(small.sum(axis=1) == 0):
-            x, y = points[lost]
-            row = min(int(y * self.grid[0] / self.original_size[0]), self.grid[0] - 1)
-            column = min(int(x * self.grid[1] / self.original_size[1]), self.grid[1] - 1)
-            small[lost, row * self.grid[1] + column] = 1.0
-        means = small @ self.features.reshape(len(self.features), -1).T
-        queries: FloatArray = means / small.sum(axis=1, keepdims=True)
+        small = np.zeros((len(crops), *self.grid), dtype=np.float32)
+        for cells, crop in zip(small, crops, strict=True):
+            top, bottom = np.searchsorted(rows, (crop.y, crop.y + crop.mask.shape[0]))
+            left, right = np.searchsorted(columns, (crop.x, crop.x + crop.mask.shape[1]))
+            picked = np.ix_(rows[top:bottom] - crop.y, columns[left:right] - crop.x)
+            cells[top:bottom, left:right] = crop.mask[picked]
+            if not cells.any():
+                x, y = crop.innermost
+                row, column = (
+                    min(int(v * n / size), n - 1)
+                    for v, n, size in zip((y, x), self.grid, self.original_size, strict=True)
+                )
+                cells[row, column] = 1.0
+        flat = small.reshape(len(crops), -1)
+        queries: FloatArray = (flat @ self.flat.T) / flat.sum(axis=1, keepdims=True)
         return queries
 
     def similar(self, query_map: FloatArray, query_norm: float, window: Window, threshold: float) -> BoolArray:
@@ -113,16 +124,20 @@ class FeatureMap:
         """
         linear_r, linear_c, square_r, square_c = _axis_matrices(self.original_size, self.grid)
         rows, columns = window
-        dots = linear_r[rows] @ (query_map @ linear_c[columns].T)
-        squares = square_r[rows] @ (self.gram @ square_c[columns].T)
+        dots = _sandwich(linear_r[rows], query_map, linear_c[columns])
+        squares = _sandwich(square_r[rows], self.gram, square_c[columns])
         norms = query_norm * np.sqrt(np.maximum(squares, 0.0))
         similar: BoolArray = dots >= threshold * np.maximum(norms, np.float32(1e-12))
         return similar
 
 
-def _dots(a: FloatArray, b: FloatArray) -> FloatArray:
-    dots: FloatArray = np.einsum("ijc,ijc->ij", a, b)
-    return dots
+def _sandwich(rows: FloatArray, array: FloatArray, columns: FloatArray) -> FloatArray:
+    """`rows @ array @ columns.T`, the thinner factor first."""
+    if len(rows) < len(columns):
+        above: FloatArray = rows @ array
+        return np.matmul(above, columns.T)
+    beside: FloatArray = array @ columns.T
+    return np.matmul(rows, beside)
 
 
 @lru_cache(maxsize=16)
@@ -136,30 +151,26 @@ def _axis_matrices(
     return r, c, r2, c2
 
 
-def elastic_box(
-    box: tuple[int, int, int, int], query: FloatArray, features: FeatureMap, prompt: BoxPrompt
-) -> tuple[int, int, int, int]:
+def elastic_box(box: Box, query_map: FloatArray, query_norm: float, features: FeatureMap, prompt: BoxPrompt) -> Box:
     """Moves the sides of one tight box outwards while what lies beyond them resembles the object.
 
     Args:
         box: (x0, y0, x1, y1), image px, both ends inclusive.
-        query: C, the object's mean feature.
+        query_map: h x w, `q . F` with the object's mean feature q.
+        query_norm: |q|.
         features: of the image.
         prompt: lambda, strip width, rounds.
 
     Returns:
         A box that contains `box` and lies inside the image.
     """
-    height, width = features.original_size
-    norm = float(np.linalg.norm(query))
-    query_map = (query @ features.features.reshape(len(query), -1)).reshape(features.grid)
     for _ in range(prompt.steps):
         moved = list(box)
-        for side, (target, window) in enumerate(_strips(box, (height, width), prompt)):
+        for side, (target, window) in enumerate(_strips(box, features.original_size, prompt)):
             if target == box[side]:
                 continue
-            share = features.similar(query_map, norm, window, prompt.similarity).mean()
-            if share > prompt.lam:
+            similar = features.similar(query_map, query_norm, window, prompt.similarity)
+            if np.count_nonzero(similar) > prompt.lam * similar.size:
                 moved[side] = target
         if tuple(moved) == box:
             break
@@ -167,9 +178,7 @@ def elastic_box(
     return box
 
 
-def _strips(
-    box: tuple[int, int, int, int], original_size: tuple[int, int], prompt: BoxPrompt
-) -> list[tuple[int, Window]]:
+def _strips(box: Box, original_size: tuple[int, int], prompt: BoxPrompt) -> list[tuple[int, Window]]:
     """For each side of (x0, y0, x1, y1): where it would move, and the strip between."""
     x0, y0, x1, y1 = box
     height, width = original_size
@@ -185,27 +194,24 @@ def _strips(
     ]
 
 
-def elastic_boxes(
-    boxes: IntArray, masks: BoolArray, points: FloatArray, features: FeatureMap, prompt: BoxPrompt
-) -> tuple[IntArray, BoolArray]:
-    """CEBox of N non-empty masks.
+def elastic_boxes(crops: Sequence[MaskCrop], features: FeatureMap, prompt: BoxPrompt) -> tuple[IntArray, BoolArray]:
+    """CEBox of N masks.
 
     Args:
-        boxes: N x 4 tight boxes, image px, both ends inclusive.
-        masks: N x H x W bool.
-        points: N x 2 positive points (x, y), image px.
+        crops: the masks.
         features: of the image.
         prompt: lambda, strip width, rounds.
 
     Returns:
-        N x 4 int64 boxes and N bool: whether any side moved.
+        N x 4 int64 boxes, image px, both ends inclusive, and N bool: whether any side moved.
     """
-    queries = features.queries(masks, points)
-    grown = np.array(
-        [
-            elastic_box((int(b[0]), int(b[1]), int(b[2]), int(b[3])), query, features, prompt)
-            for b, query in zip(boxes, queries, strict=True)
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 4)
-    return grown, (grown != boxes).any(axis=1)
+    queries = features.queries(crops)
+    maps = (queries @ features.flat).reshape(len(crops), *features.grid)
+    norms = np.linalg.norm(queries, axis=1)
+    boxes = [
+        elastic_box(crop.box, query_map, float(norm), features, prompt)
+        for crop, query_map, norm in zip(crops, maps, norms, strict=True)
+    ]
+    grown = np.array(boxes, dtype=np.int64).reshape(-1, 4)
+    moved = [box != crop.box for box, crop in zip(boxes, crops, strict=True)]
+    return grown, np.array(moved, dtype=bool)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop, crop_mask, distance_inside
+from samref.masks import MaskCrop, crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
 from samref.prompts.gaussian import GaussianPrompt, gaussian_mask
-from samref.prompts.points import PointPrompt, innermost_point, mine_points
-from samref.structures import BoolArray, Embedding, FloatArray, Prompts
+from samref.prompts.points import PointPrompt, mine_points
+from samref.structures import BoolArray, Embedding, FloatArray, IntArray, Prompts
 
 PARTS = ("point", "box", "mask")
 
@@ -51,62 +51,38 @@ class Excavator:
         """The same parameters for another combination of prompts."""
         return Excavator(use, self.point, self.box, self.mask)
 
-    def __call__(self, masks: BoolArray, embedding: Embedding, frame: Frame) -> Prompts:
+    def __call__(self, masks: Iterable[BoolArray], embedding: Embedding, frame: Frame) -> Prompts:
         """The prompts of N masks.
 
         Args:
-            masks: N x H x W bool, none of them empty.
+            masks: N masks, H x W bool, none of them empty.
             embedding: of the image; only CEBox looks at its features.
             frame: the backbone's sizes.
         """
         crops = [_require(crop_mask(mask), index) for index, mask in enumerate(masks)]
-        insides = [distance_inside(crop) for crop in crops]
-        centers = [innermost_point(*pair) for pair in zip(crops, insides, strict=True)]
-        boxes, expanded = self._boxes(masks, crops, centers, embedding)
-        coords, labels = mine_points(crops, insides, self.point) if "point" in self.use else (None, None)
+        boxes, expanded = self._boxes(crops, embedding)
+        coords, labels = mine_points(crops, self.point) if "point" in self.use else (None, None)
         return Prompts(
             point_coords=coords,
             point_labels=labels,
             boxes=boxes.astype(np.float32) if "box" in self.use else None,
-            mask_input=self._masks(crops, insides, centers, expanded, embedding, frame) if "mask" in self.use else None,
+            mask_input=self._masks(crops, expanded, embedding, frame) if "mask" in self.use else None,
         )
 
-    def _boxes(
-        self,
-        masks: BoolArray,
-        crops: list[MaskCrop],
-        centers: list[tuple[float, float]],
-        embedding: Embedding,
-    ) -> tuple[np.ndarray, BoolArray]:
+    def _boxes(self, crops: list[MaskCrop], embedding: Embedding) -> tuple[IntArray, BoolArray]:
+        if crops and "box" in self.use and self.box.elastic:
+            features = FeatureMap(unpadded_features(embedding), embedding.original_size)
+            return elastic_boxes(crops, features, self.box)
         boxes = np.array([crop.box for crop in crops], dtype=np.int64).reshape(-1, 4)
-        if not (crops and "box" in self.use and self.box.elastic):
-            return boxes, np.zeros(len(crops), dtype=bool)
-        features = FeatureMap(unpadded_features(embedding), embedding.original_size)
-        points = np.array(centers, dtype=np.float32)
-        return elastic_boxes(boxes, masks, points, features, self.box)
+        return boxes, np.zeros(len(crops), dtype=bool)
 
-    def _masks(
-        self,
-        crops: list[MaskCrop],
-        insides: list[FloatArray],
-        centers: list[tuple[float, float]],
-        expanded: BoolArray,
-        embedding: Embedding,
-        frame: Frame,
-    ) -> FloatArray:
+    def _masks(self, crops: list[MaskCrop], expanded: BoolArray, embedding: Embedding, frame: Frame) -> FloatArray:
         # The Gaussian is always centred on the distance-guided point, so that the point ablation (Table 2a)
         # changes the points and nothing else.
         logits = np.empty((len(crops), 1, *frame.mask_input_size), dtype=np.float32)
-        for row, (crop, inside, center) in enumerate(zip(crops, insides, centers, strict=True)):
+        for row, crop in enumerate(crops):
             logits[row, 0] = gaussian_mask(
-                crop,
-                inside,
-                center,
-                self.mask,
-                embedding.input_size,
-                frame.img_size,
-                frame.mask_input_size,
-                bool(expanded[row]),
+                crop, self.mask, embedding.input_size, frame.img_size, frame.mask_input_size, bool(expanded[row])
             )
         return logits
 

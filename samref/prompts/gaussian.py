@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop
-from samref.resampling import image_to_grid
+from samref.masks import MaskCrop, distance_inside
+from samref.resampling import Taps, image_to_grid
 from samref.structures import FloatArray
 
 FORMS = ("center", "edt")
@@ -42,8 +41,6 @@ class GaussianPrompt:
 
 def gaussian_mask(
     crop: MaskCrop,
-    inside: FloatArray,
-    center: tuple[float, float],
     prompt: GaussianPrompt,
     input_size: tuple[int, int],
     img_size: int,
@@ -54,12 +51,10 @@ def gaussian_mask(
 
     The mask as +1/-1 and the Gaussian (0 on the background) are each resized bilinearly to the resized image,
     padded (with -1 and 0) and resized bilinearly to the logit grid; the sign is taken after that. Both maps are
-    linear in the mask, so they are computed from the mask's crop by one sparse product each.
+    linear in the mask, so they are computed from the mask's crop, where the grid sees it, in one step an axis.
 
     Args:
-        crop: the mask.
-        inside: `distance_inside(crop)`; used by the `edt` form only.
-        center: (x, y) of the positive point, image px; used by the `center` form only.
+        crop: the mask. The Gaussian's centre is its innermost point.
         prompt: amplitude, width, form and background.
         input_size: (H', W') of the resized image in the model frame.
         img_size: side of the padded model frame.
@@ -69,35 +64,34 @@ def gaussian_mask(
     Returns:
         h x w float32 logits in [-omega, omega].
     """
-    height, width = crop.mask.shape
-    to_rows, to_columns = (
-        image_to_grid(size, resized, img_size, grid)[:, start : start + length]
+    (top, rows), (left, columns) = (
+        image_to_grid(size, resized, img_size, grid).on_crop(start, length)
         for size, resized, grid, start, length in zip(
-            crop.original_size, input_size, mask_input_size, (crop.y, crop.x), (height, width), strict=True
+            crop.original_size, input_size, mask_input_size, (crop.y, crop.x), crop.mask.shape, strict=True
         )
     )
     mask = crop.mask.astype(np.float32)
-    coverage = _resample(mask, to_rows, to_columns)
+    coverage = _resample(mask, rows, columns)
     if prompt.form == "center":
-        # exp(-(dx^2 + dy^2) / s) is a product of a row and a column factor: they scale the matrices, not the mask.
-        spread = crop.area * prompt.gamma
-        factors_x = np.exp(-((np.arange(width) + crop.x - center[0]) ** 2) / spread)
-        factors_y = np.exp(-((np.arange(height) + crop.y - center[1]) ** 2) / spread)
-        gaussian = _resample(mask, _scale_columns(to_rows, factors_y), _scale_columns(to_columns, factors_x))
+        # exp(-(dx^2 + dy^2) / s) is a product of a row and a column factor: they scale the weights, not the mask.
+        factors_x, factors_y = (
+            np.exp(-((np.arange(length) + start - center) ** 2) / (crop.area * prompt.gamma)).astype(np.float32)
+            for length, start, center in zip(mask.shape[::-1], (crop.x, crop.y), crop.innermost, strict=True)
+        )
+        gaussian = _resample(mask, rows.scaled(factors_y), columns.scaled(factors_x))
     else:
+        inside = distance_inside(crop)
         depth = inside - inside.max()
-        gaussian = _resample(np.exp(depth * depth * (-prompt.gamma / crop.area)) * mask, to_rows, to_columns)
+        gaussian = _resample(np.exp(depth * depth * (-prompt.gamma / crop.area)) * mask, rows, columns)
     omega = prompt.omega_expanded if expanded and prompt.omega_expanded is not None else prompt.omega
-    sign = np.where(coverage > 0.5, np.float32(omega), np.float32(prompt.background * omega))
-    logits: FloatArray = sign * np.where(coverage > 0, gaussian, np.float32(1.0))
+    background = np.float32(prompt.background * omega)
+    sign = np.where(coverage > 0.5, np.float32(omega), background)
+    logits = np.full(mask_input_size, background, dtype=np.float32)
+    seen = slice(top, top + coverage.shape[0]), slice(left, left + coverage.shape[1])
+    logits[seen] = sign * np.where(coverage > 0, gaussian, np.float32(1.0))
     return logits
 
 
-def _resample(array: FloatArray, rows: csr_array, columns: csr_array) -> FloatArray:
-    resampled: FloatArray = np.ascontiguousarray((columns @ (rows @ array).T).T)
-    return resampled
-
-
-def _scale_columns(matrix: csr_array, factors: FloatArray) -> csr_array:
-    data = (matrix.data * factors[matrix.indices]).astype(np.float32)
-    return csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+def _resample(array: FloatArray, rows: Taps, columns: Taps) -> FloatArray:
+    # Whole rows are gathered on both axes, for that is how memory likes it.
+    return columns(np.ascontiguousarray(rows(array).T)).T

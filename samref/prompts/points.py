@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop, distance_outside
+from samref.masks import MaskCrop, outermost
 from samref.structures import FloatArray, IntArray
 
 STRATEGIES = ("distance_guided", "box_center", "random")
@@ -32,35 +32,14 @@ class PointPrompt:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"prompts.point.strategy is '{self.strategy}'; expected one of {', '.join(STRATEGIES)}")
 
-    def positive(self, crop: MaskCrop, inside: FloatArray) -> tuple[float, float]:
-        """The positive point (x, y) in image px, by the chosen strategy.
-
-        Args:
-            crop: the mask.
-            inside: `distance_inside(crop)`, which callers have at hand.
-        """
+    def positive(self, crop: MaskCrop) -> tuple[float, float]:
+        """The positive point (x, y) in image px, by the chosen strategy."""
         if self.strategy == "distance_guided":
-            return innermost_point(crop, inside)
+            return crop.innermost
         if self.strategy == "box_center":
             x0, y0, x1, y1 = crop.box
             return (x0 + x1) / 2, (y0 + y1) / 2
         return random_point(crop, self.seed)
-
-
-def innermost_point(crop: MaskCrop, inside: FloatArray) -> tuple[float, float]:
-    """The foreground pixel farthest from the background: argmax of D+, the first in row-major order."""
-    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    return float(crop.x + column), float(crop.y + row)
-
-
-def negative_point(crop: MaskCrop) -> tuple[float, float] | None:
-    """The background pixel of the tight box farthest from the foreground; None if the box is all foreground."""
-    outside = distance_outside(crop)
-    row, column = np.unravel_index(int(outside.argmax()), outside.shape)
-    if outside[row, column] == 0:
-        return None
-    x0, y0, _, _ = crop.box
-    return float(x0 + column), float(y0 + row)
 
 
 def random_point(crop: MaskCrop, seed: int) -> tuple[float, float]:
@@ -73,12 +52,11 @@ def random_point(crop: MaskCrop, seed: int) -> tuple[float, float]:
     return float(crop.x + columns[index]), float(crop.y + rows[index])
 
 
-def mine_points(crops: list[MaskCrop], insides: list[FloatArray], prompt: PointPrompt) -> tuple[FloatArray, IntArray]:
+def mine_points(crops: list[MaskCrop], prompt: PointPrompt) -> tuple[FloatArray, IntArray]:
     """Points of N non-empty masks.
 
     Args:
         crops: the masks.
-        insides: their `distance_inside`.
         prompt: how points are mined.
 
     Returns:
@@ -88,9 +66,9 @@ def mine_points(crops: list[MaskCrop], insides: list[FloatArray], prompt: PointP
     count = 2 if prompt.negative else 1
     coords = np.zeros((len(crops), count, 2), dtype=np.float32)
     labels = np.full((len(crops), count), -1, dtype=np.int64)
-    for row, (crop, inside) in enumerate(zip(crops, insides, strict=True)):
-        coords[row, 0], labels[row, 0] = prompt.positive(crop, inside), 1
-        negative = negative_point(crop) if prompt.negative else None
+    for row, crop in enumerate(crops):
+        coords[row, 0], labels[row, 0] = prompt.positive(crop), 1
+        negative = outermost(crop) if prompt.negative else None
         if negative is not None:
             coords[row, 1], labels[row, 1] = negative, 0
     return coords, labels

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from samref.errors import ConfigError
-from samref.masks import crop_mask, distance_inside
+from samref.masks import crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
-from samref.prompts.points import innermost_point
 from tests.strategies import masks
 
 DEFAULT = {"lam": 0.1, "max_pixels": 10, "steps": 3, "strip": 0.1, "similarity": 0.5}
@@ -16,8 +15,7 @@ DEFAULT = {"lam": 0.1, "max_pixels": 10, "steps": 3, "strip": 0.1, "similarity":
 
 def cebox(mask, features, prompt):
     crop = crop_mask(mask)
-    point = np.array([innermost_point(crop, distance_inside(crop))], dtype=np.float32)
-    boxes, moved = elastic_boxes(np.array([crop.box]), mask[None], point, FeatureMap(features, mask.shape), prompt)
+    boxes, moved = elastic_boxes([crop], FeatureMap(features, mask.shape), prompt)
     return tuple(int(v) for v in boxes[0]), bool(moved[0])
 
 
@@ -27,8 +25,7 @@ def plain_cebox(mask, features, prompt):
     height, width = mask.shape
     small = F.interpolate(torch.from_numpy(mask)[None, None].double(), features.shape[1:], mode="nearest")[0, 0]
     if small.sum() == 0:
-        crop = crop_mask(mask)
-        x, y = innermost_point(crop, distance_inside(crop))
+        x, y = crop_mask(mask).innermost
         small[int(y * features.shape[1] / height), int(x * features.shape[2] / width)] = 1
     query = (tensor[0] * small).sum(dim=(1, 2)) / small.sum()
     whole = F.interpolate(tensor, (height, width), mode="bilinear", align_corners=False)[0]
@@ -97,7 +94,7 @@ def test_a_mask_lost_in_the_feature_grid_uses_the_cell_under_its_point():
     features[0, 0, 0] = features[1, 1, 1] = 1
     mask = np.zeros((20, 20), dtype=bool)
     mask[19, 19] = True
-    query = FeatureMap(features, (20, 20)).queries(mask[None], np.array([[19.0, 19.0]]))
+    query = FeatureMap(features, (20, 20)).queries([crop_mask(mask)])
     assert query.tolist() == [[0.0, 1.0]]
 
 
@@ -109,13 +106,7 @@ def test_memory_never_grows_with_the_resized_features():
     mask[200:1800, 300:3300] = True
     crop = crop_mask(mask)
     tracemalloc.start()
-    elastic_boxes(
-        np.array([crop.box]),
-        mask[None],
-        np.array([[900.0, 900.0]]),
-        FeatureMap(features, mask.shape),
-        BoxPrompt(**DEFAULT),
-    )
+    elastic_boxes([crop], FeatureMap(features, mask.shape), BoxPrompt(**DEFAULT))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6, "H x W x 256 float32 would be 7 GB, and even H x W float32 28 MB"

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from samref.errors import ConfigError
-from samref.masks import crop_mask, distance_inside
-from samref.prompts.points import STRATEGIES, PointPrompt, innermost_point, mine_points, negative_point
+from samref.masks import crop_mask, outermost
+from samref.prompts.points import STRATEGIES, PointPrompt, mine_points
 from tests.strategies import masks
 
 
 def mine(mask, strategy="distance_guided", negative=True, seed=0):
     crop = crop_mask(mask)
-    coords, labels = mine_points([crop], [distance_inside(crop)], PointPrompt(strategy, negative, seed))
+    coords, labels = mine_points([crop], PointPrompt(strategy, negative, seed))
     return coords[0], labels[0]
 
 
@@ -20,8 +20,7 @@ def mine(mask, strategy="distance_guided", negative=True, seed=0):
 def test_positive_point_is_the_first_argmax_of_the_distance_to_the_background(mask):
     distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] if mask.all() else distance_transform_edt(mask)
     y, x = np.unravel_index(np.round(distance**2).argmax(), mask.shape)
-    crop = crop_mask(mask)
-    assert innermost_point(crop, distance_inside(crop)) == (x, y)
+    assert crop_mask(mask).innermost == (x, y)
 
 
 @given(masks())
@@ -30,7 +29,7 @@ def test_negative_point_is_the_first_argmax_inside_the_box_of_the_distance_to_th
     x0, y0, x1, y1 = crop.box
     distance = distance_transform_edt(~mask)[y0 : y1 + 1, x0 : x1 + 1]
     y, x = np.unravel_index(np.round(distance**2).argmax(), distance.shape)
-    assert negative_point(crop) == ((x0 + x, y0 + y) if distance.any() else None)
+    assert outermost(crop) == ((x0 + x, y0 + y) if distance.any() else None)
 
 
 def test_pixels_outside_the_image_are_not_background():
@@ -71,8 +70,8 @@ def test_points_lie_in_the_image_and_have_the_promised_label(mask, strategy, neg
 def test_random_points_depend_on_the_mask_and_the_seed_alone(mask, seed):
     crop, other = crop_mask(mask), crop_mask(np.ones((3, 3), dtype=bool))
     prompt = PointPrompt("random", False, seed)
-    alone, _ = mine_points([crop], [distance_inside(crop)], prompt)
-    together, _ = mine_points([other, crop], [distance_inside(other), distance_inside(crop)], prompt)
+    alone, _ = mine_points([crop], prompt)
+    together, _ = mine_points([other, crop], prompt)
     assert (alone[0] == together[1]).all()
 
 
