@@ -10,6 +10,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import numpy.typing as npt
+from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from samref.errors import InputError
@@ -158,13 +159,19 @@ class Superpixels:
         size = max(1, int(width * scale)), max(1, int(height * scale))
         return np.asarray(cv2.resize(self.crop, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
+    @cached_property
+    def _lab(self) -> npt.NDArray[np.float64]:
+        return np.asarray(rgb2lab(self._small), dtype=np.float64)
+
     def _divide(self, count: int) -> npt.NDArray[np.intp]:
         height, width = self.crop.shape[:2]
         area = min(self.image_area / count, LARGEST_SUPERPIXEL * self.object_area)
         segments = min(max(2, round(height * width / area)), self._small.shape[0] * self._small.shape[1])
+        # `slic` stretches what it is given to [0, 1], so that faint crops would count as vivid ones; the same for the
+        # compactness undoes it.
+        compactness = COMPACTNESS / max(float(np.ptp(self._lab)), 1e-6)
         for blur in SMOOTHING:
-            # skimage converts RGB to Lab itself; Lab values given to it would be stretched to [0, 1] first.
-            labels = slic(self._small, segments, compactness=COMPACTNESS, sigma=blur, convert2lab=True, start_label=0)
+            labels = slic(self._lab, segments, compactness=compactness, sigma=blur, convert2lab=False, start_label=0)
             if labels.max() + 1 >= FEWEST * segments:
                 break
         if labels.shape != (height, width):

@@ -59,6 +59,15 @@ def test_superpixels_follow_colours_and_are_as_large_as_the_whole_images(count):
     assert 0.4 * 20000 / count < typical < 2.5 * 20000 / count
 
 
+def test_faint_colours_count_as_faint_ones():
+    # Less than two units of Lab apart, a fifth of the compactness: where the pixels lie decides, not their colour.
+    crop = np.full((100, 200, 3), 100, np.uint8)
+    crop[:, 87:] = 104
+    made = Superpixels(crop, image_area=crop.shape[0] * crop.shape[1], object_area=10**6)
+    crossing = [made.at(row, 86, 200)[:, 87:].any() for row in range(0, 100, 5)]
+    assert np.mean(crossing) > 0.9
+
+
 def test_no_superpixel_is_much_larger_than_half_of_a_small_object():
     made = Superpixels(photo((60, 60), 0), image_area=10**6, object_area=200)
     assert np.median([made.at(row, row, 50).sum() for row in range(60)]) < 200
