@@ -69,7 +69,7 @@ def without_row(table: PublishedTable, runs: Sequence[Run]) -> list[Run]:
 def measured_on(run: Run) -> str:
     """Backbone, data and size of a run: `mobile_sam on data/mini, 128 images`."""
     backbone = run.config(f"{CHOICES}backbone")
-    words = ["" if backbone is MISSING else as_text(backbone), _data(run)]
+    words = ["" if backbone is MISSING else as_text(backbone), data_of(run)]
     images = (run.report.get("counts") or {}).get("images")
     return ", ".join(filter(None, [" ".join(filter(None, words)), "" if images is None else f"{images} images"]))
 
@@ -99,7 +99,7 @@ def _measured_with(row: Row, runs: Sequence[Run]) -> str:
     if any(
         key.startswith(COUNTS) and _deviation(key, value, run) for run in runs for key, value in row.setting.items()
     ):
-        said += [_data(run) for run in runs]
+        said += [data_of(run) for run in runs]
     if len(runs) < len(row.runs):
         said.append(f"{len(runs)} of {len(row.runs)} runs")
     if any(metric in SECONDS for metric in row.metrics.values()):
@@ -108,8 +108,8 @@ def _measured_with(row: Row, runs: Sequence[Run]) -> str:
     return ", ".join(dict.fromkeys(filter(None, said)))
 
 
-def _data(run: Run) -> str:
-    """Where other data than the paper's lay, which is what tells them apart."""
+def data_of(run: Run) -> str:
+    """`on PLACE`, the place of a run's data, which is what tells a subset from the whole; empty where it had none."""
     places = [run.config(f"dataset.{key}") for key in ("root", "annotations", "predictions", "masks")]
     place = next((place for place in places if place not in (MISSING, None)), None)
     return "" if place is None else f"on {place}"

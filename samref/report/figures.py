@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from samref.errors import ConfigError
+from samref.report.comparison import data_of
 from samref.report.published import CHOICES, read_csv, read_spec
 from samref.report.runs import COARSE, MISSING, REFINED, Conditions, Run, as_text
 
@@ -195,7 +196,7 @@ def _belongs(figure: Figure, run: Run) -> bool:
 
 def _setting(run: Run) -> str:
     backbone, dataset = (as_text(run.config(f"{CHOICES}{group}")) for group in ("backbone", "dataset"))
-    return f"{backbone} on {dataset}, {(run.report.get('counts') or {}).get('masks', '?')} masks"
+    return f"{backbone} {data_of(run) or f'on {dataset}'}, {(run.report.get('counts') or {}).get('masks', '?')} masks"
 
 
 def _values(figure: Figure, run: Run, part: str) -> dict[str, float]:
