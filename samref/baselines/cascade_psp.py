@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,9 +98,9 @@ def load_network(device: str, model_folder: str | Path | None) -> Network:
         network: Any = segmentation_refinement.Refiner(device=name, model_folder=folder)
     # Whatever stands between the package and its file: no network, no disk, a wrong checksum, a broken pickle.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 120, placeholder=" ...") or type(error).__name__
         raise WeightsError(
-            f"CascadePSP's weights cannot be fetched or loaded ({reason[:200]}); save the file `model` of release v1.0 "
+            f"CascadePSP's weights cannot be fetched or loaded ({reason}); save the file `model` of release v1.0 "
             "of github.com/hkchengrex/CascadePSP in a folder and give refiner.network.model_folder=DIR"
         ) from error
     return network  # type: ignore[no-any-return]
