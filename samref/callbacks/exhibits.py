@@ -1,4 +1,4 @@
-"""From one refined mask to one exhibit of the gallery: a small picture of its surroundings, with everything drawn on it."""
+"""From one refined mask to one exhibit of the gallery: a small picture of it, with all that is drawn on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIN_MARGIN = 24
 MAX_PICTURE_BYTES = 90_000
 QUALITIES = (85, 70, 50, 30, 10)
 HEAT_COLOUR = (255, 45, 85)
-HEAT_ALPHA = 170
+HEAT_ALPHA = 120
 
 
 def measure(sample: Sample, refinement: Refinement, k: int, columns: Mapping[str, Sequence[Any]]) -> Numbers:
@@ -66,10 +66,12 @@ def make_exhibit(sample: Sample, refinement: Refinement, k: int, numbers: Number
         numbers: of `measure`.
     """
     layers = {"coarse": sample.masks[k], "refined": refinement.masks[k]}
-    if sample.truth is not None:
-        layers["truth"] = sample.truth[k]
+    if (truth := truth_of(sample, k)) is not None:
+        layers["truth"] = truth
     prompts = refinement.prompts[k : k + 1]
-    window = surroundings(list(layers.values()), prompts)
+    # Around what was refined: a category's truth may fill the image.
+    around = [mask for name, mask in layers.items() if name != "truth" or sample.truth is not None]
+    window = surroundings(around, prompts)
     size = picture_size(window)
     scale = size[1] / (window[2] - window[0]), size[0] / (window[3] - window[1])
     return Exhibit(
@@ -87,6 +89,16 @@ def make_exhibit(sample: Sample, refinement: Refinement, k: int, numbers: Number
         candidates=_candidates(refinement, k),
         chosen=int(refinement.chosen[k]),
     )
+
+
+def truth_of(sample: Sample, k: int) -> BoolArray | None:
+    """The true H x W mask beside mask `k`; for regions of a semantic data set, that of their whole category."""
+    if sample.truth is not None:
+        truth: BoolArray = sample.truth[k]
+        return truth
+    if sample.label_map is not None and "categories" in sample.meta:
+        return np.asarray(sample.label_map == sample.meta["categories"][k])
+    return None
 
 
 def surroundings(masks: Sequence[BoolArray], prompts: Prompts) -> Window:
@@ -190,9 +202,7 @@ def _heat(prompts: Prompts, original_size: tuple[int, int], window: Window) -> b
     return bytes(data)
 
 
-def _points(
-    prompts: Prompts, window: Window, scale: tuple[float, float]
-) -> tuple[tuple[float, float, int], ...]:
+def _points(prompts: Prompts, window: Window, scale: tuple[float, float]) -> tuple[tuple[float, float, int], ...]:
     if prompts.point_coords is None or prompts.point_labels is None:
         return ()
     found = zip(prompts.point_coords[0], prompts.point_labels[0], strict=True)
@@ -203,9 +213,7 @@ def _points(
     )
 
 
-def _box(
-    prompts: Prompts, window: Window, scale: tuple[float, float]
-) -> tuple[float, float, float, float] | None:
+def _box(prompts: Prompts, window: Window, scale: tuple[float, float]) -> tuple[float, float, float, float] | None:
     if prompts.boxes is None or not np.isfinite(prompts.boxes).all():
         return None
     x0, y0, x1, y1 = (float(value) for value in prompts.boxes[0])

@@ -84,9 +84,8 @@ class Selection:
                 _add(chosen, exhibit, name)
         # Masks that lead several groups leave room.
         for _, exhibit in self.leaders[RANDOM][share:]:
-            if len(chosen) >= self.count:
-                break
-            _add(chosen, exhibit, RANDOM)
+            if len(chosen) < self.count and _key(exhibit) not in chosen:
+                _add(chosen, exhibit, RANDOM)
         return list(chosen.values())[: self.count]
 
     def _leads(self, name: str, rank: Rank) -> bool:
@@ -178,9 +177,12 @@ def lottery(seed: int, image_id: str, object_id: str) -> int:
 
 
 def _add(chosen: dict[tuple[str, str], Exhibit], exhibit: Exhibit, group: str) -> None:
-    key = exhibit.image_id, exhibit.object_id
-    known = chosen.get(key, exhibit)
-    chosen[key] = replace(known, groups=(*known.groups, group))
+    known = chosen.get(_key(exhibit), exhibit)
+    chosen[_key(exhibit)] = replace(known, groups=(*known.groups, group))
+
+
+def _key(exhibit: Exhibit) -> tuple[str, str]:
+    return exhibit.image_id, exhibit.object_id
 
 
 def _shown(sample: Sample, refinement: Refinement) -> list[int]:

@@ -23,6 +23,8 @@ Runs = dict[str, Any]
 
 TEMPLATE = Path(__file__).with_name("gallery.html")
 LAYERS = ("coarse", "refined", "truth")
+# Later ones lie over earlier ones.
+DRAWN = ("truth", "coarse", "refined")
 # Where a group comes from, in the reader's words; the order is that of the page.
 GROUPS = {
     "worst": "lost most IoU",
@@ -79,7 +81,7 @@ class Exhibit:
     groups: tuple[str, ...] = ()
 
     def mask(self, layer: str) -> BoolArray | None:
-        """h x w bool of a layer, picture px; None where there is none."""
+        """The h x w bool mask of a layer, picture px; None where there is none."""
         runs = self.masks.get(layer)
         return None if runs is None else np.asarray(run_lengths.decode(runs), dtype=bool)
 
@@ -139,8 +141,8 @@ def outline(mask: BoolArray, limit: int = MAX_PATH_BYTES) -> str:
         mask: h x w bool.
         limit: most characters; beyond them the line is drawn more coarsely and its smallest parts are left out.
 
-    >>> outline(np.ones((2, 3), bool))
-    'M3 0L0 0L0 2L3 2Z'
+    >>> outline(np.ones((1, 1), bool))  # corners are cut, as between pixels of a larger outline
+    'M0.5 1L0 0.5L0.5 0L1 0.5Z'
     """
     # Padded so that outlines along the border of the picture close.
     rings = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
@@ -177,7 +179,7 @@ def _template() -> Template:
 
 
 def _card(exhibit: Exhibit) -> dict[str, Any]:
-    paths = {layer: outline(mask) for layer in LAYERS if (mask := exhibit.mask(layer)) is not None}
+    paths = {layer: outline(mask) for layer in DRAWN if (mask := exhibit.mask(layer)) is not None}
     numbers = {name: value for name, value in exhibit.numbers.items() if math.isfinite(value)}
     return {
         "exhibit": exhibit,
