@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.opening import open_backbone
-from samref.candidates import IouArray, candidate_iou, candidate_masks, full_logits, pick
+from samref.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
 from samref.configs import build, compose_options
 from samref.errors import ConfigError
 from samref.guard import Guard
@@ -146,7 +147,7 @@ class SAMRefiner:
         watch = Stopwatch(self.backbone.device)
         with torch.inference_mode():
             result = _blank(sample, self.backbone, keep_candidates, keep_logits)
-            active = np.flatnonzero(sample.masks.any(axis=(1, 2)))
+            active = np.flatnonzero([mask.any() for mask in sample.masks])
             if len(active):
                 with watch("encode"):
                     embedding = self.backbone.encode(sample.image)
@@ -160,18 +161,22 @@ class SAMRefiner:
         low_res: FloatArray | None = None
         for turn in range(self.iterations):
             with watch("excavate"):
-                prompts = self.excavate(result.masks[active], embedding, turn, low_res)
+                prompts = self.excavate([result.masks[row] for row in active], embedding, turn, low_res)
             last = turn == self.iterations - 1
             low_res = self._decode_round(sample, embedding, prompts, active, result, watch, last)
         result.prompts = _spread(prompts, active, len(sample.masks))
 
     def excavate(
-        self, masks: BoolArray, embedding: Embedding, turn: int = 0, low_res_logits: FloatArray | None = None
+        self,
+        masks: Sequence[BoolArray] | BoolArray,
+        embedding: Embedding,
+        turn: int = 0,
+        low_res_logits: FloatArray | None = None,
     ) -> Prompts:
         """The prompts of one round.
 
         Args:
-            masks: N x H x W bool, none of them empty.
+            masks: N masks, H x W bool, none of them empty.
             embedding: of the image.
             turn: round, from 0.
             low_res_logits: N x 1 x h x w, the chosen candidates of the round before, logit grid; None in round 0 and
@@ -182,8 +187,10 @@ class SAMRefiner:
             return prompts
         return Prompts(prompts.point_coords, prompts.point_labels, prompts.boxes, low_res_logits)
 
-    def candidate_iou(self, candidates: Candidates, embedding: Embedding, reference: BoolArray) -> IouArray:
-        """IoU of the three candidates of N masks with N x H x W reference masks: N x 3 float64."""
+    def candidate_iou(
+        self, candidates: Candidates, embedding: Embedding, reference: Sequence[BoolArray] | BoolArray
+    ) -> IouArray:
+        """IoU of the three candidates of N masks with N reference masks of H x W: N x 3 float64."""
         return candidate_iou(candidates, embedding, self.backbone.img_size, reference)
 
     def _decode_round(
@@ -198,22 +205,24 @@ class SAMRefiner:
     ) -> FloatArray | None:
         """Decodes and settles one round, chunk by chunk; returns the chosen logits if the next round wants them."""
         low_res: list[FloatArray] = []
+        # Only logits that a later round is prompted with are wanted under the padding too.
+        handed_on = not last and self.cascade != "masks"
         for start in range(0, len(active), self.chunk_size):
             chunk = slice(start, start + self.chunk_size)
             rows = active[chunk]
             with watch("decode"):
-                candidates = self.backbone.decode(embedding, prompts[chunk])
+                candidates = self.backbone.decode(embedding, prompts[chunk], unpadded_only=not handed_on)
             with watch("evaluate"):
                 truth_iou = self._evaluate(sample, embedding, candidates, rows, result, last)
             with watch("postprocess"):
                 coarse_iou = None
                 if self.selection == "coarse":
-                    coarse_iou = self.candidate_iou(candidates, embedding, result.masks[rows])
+                    coarse_iou = self.candidate_iou(candidates, embedding, [result.masks[row] for row in rows])
                 predicted = candidates.iou_predictions.float().cpu().numpy()
                 chosen = select(self.selection, predicted[:, 1:], coarse_iou, truth_iou)
                 logits = pick(candidates, chosen)
                 self._settle(logits, embedding, rows, chosen, predicted, result)
-            if not last and self.cascade != "masks":
+            if handed_on:
                 low_res.append(logits.unsqueeze(1).float().cpu().numpy())
         return np.concatenate(low_res) if low_res else None
 
@@ -229,7 +238,7 @@ class SAMRefiner:
         """IoUs of the candidates with the truth, and the candidates themselves, where they are wanted."""
         truth_iou = None
         if sample.truth is not None and (last or self.selection == "oracle"):
-            truth_iou = self.candidate_iou(candidates, embedding, sample.truth[rows])
+            truth_iou = self.candidate_iou(candidates, embedding, [sample.truth[row] for row in rows])
             if last and result.candidate_iou is not None:
                 result.candidate_iou[rows] = truth_iou
         if last and result.candidates is not None:
@@ -252,13 +261,12 @@ class SAMRefiner:
         result.iou_predictions[rows] = predicted[:, 1:]
         flags = list(result.flags)
         for k, row in enumerate(rows):
-            full = full_logits(logits[k : k + 1], embedding, self.backbone.img_size)[0]
-            refined = (full > 0).cpu().numpy()
-            flags[row] = REFINED if refined.any() else FALLBACK
+            cut = cut_mask(logits[k], embedding, self.backbone.img_size)
+            flags[row] = REFINED if cut.mask.any() else FALLBACK
             if flags[row] == REFINED:
-                result.masks[row] = refined
+                cut.paste(result.masks[row])
             if result.logits is not None:
-                result.logits[row] = full.float().cpu().numpy()
+                result.logits[row] = full_logits(logits[k], embedding, self.backbone.img_size)
         result.flags = tuple(flags)
 
 

@@ -118,3 +118,10 @@ def grid_to_image(size: int, size_resized: int, size_padded: int, grid: int) -> 
     matrix = csr_array((bilinear_matrix(size_resized, size) @ to_model).astype(np.float32))
     matrix.sort_indices()
     return matrix
+
+
+@lru_cache(maxsize=256)
+def spans(size: int, size_resized: int, size_padded: int, grid: int) -> tuple[IntArray, IntArray]:
+    """First and last grid entry that each image pixel of `grid_to_image` sees; both grow along the axis."""
+    matrix = grid_to_image(size, size_resized, size_padded, grid)
+    return matrix.indices[matrix.indptr[:-1]], matrix.indices[matrix.indptr[1:] - 1]

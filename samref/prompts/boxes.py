@@ -82,7 +82,7 @@ class FeatureMap:
         return gram.reshape(2 * height, 2 * width)
 
     def _dots(self, shift: int) -> FloatArray:
-        """h x w dot products of each cell with the one `shift` cells on in row-major order; 0 behind the last."""
+        """Dot products (h x w) of each cell with the one `shift` cells on in row-major order; 0 behind the last."""
         count = self.grid[0] * self.grid[1]
         dots = np.zeros(count, dtype=np.float32)
         if shift < count:
@@ -134,10 +134,10 @@ class FeatureMap:
 def _sandwich(rows: FloatArray, array: FloatArray, columns: FloatArray) -> FloatArray:
     """`rows @ array @ columns.T`, the thinner factor first."""
     if len(rows) < len(columns):
-        above: FloatArray = rows @ array
-        return np.matmul(above, columns.T)
-    beside: FloatArray = array @ columns.T
-    return np.matmul(rows, beside)
+        above: FloatArray = np.matmul(rows @ array, columns.T)
+        return above
+    beside: FloatArray = np.matmul(rows, array @ columns.T)
+    return beside
 
 
 @lru_cache(maxsize=16)
