@@ -28,7 +28,7 @@ demo: $(VENV)/.run  ## see coarse masks improve, with the real model, on this ma
 	$(PY) run.py +experiment=demo
 
 test: $(VENV)/.dev  ## the whole test suite
-	$(PY) -m pytest -n auto --dist loadgroup
+	$(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(PY) -m ruff check .

@@ -1,4 +1,16 @@
+import os
+
+# Tests run on all cores as processes of their own; threads inside each would only fight over the same cores. Set before
+# anything imports numpy or torch.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("samref", deadline=None)
+settings.load_profile("samref")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class SweepTable(Callback):  # type: ignore[misc]
         if table is None:
             logging.getLogger(__name__).warning("no finished report under %s", folder)
             return
-        console = Console()
+        # Written to a file or a pipe, a table has no terminal's width to fit in.
+        console = Console(width=None if sys.stdout.isatty() else 120)
         console.print(table)
         console.print(f"table: {folder}/table.md, {folder}/table.csv", highlight=False, soft_wrap=True)
         picture = best_picture(folder)

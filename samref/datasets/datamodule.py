@@ -89,6 +89,8 @@ class SampleDataModule(LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=_as_it_is,
             worker_init_fn=_one_thread,
+            # Forked workers inherit locks of OpenCV's and OpenMP's threads and die of them; spawned ones start clean.
+            multiprocessing_context="spawn" if self.num_workers else None,
         )
 
     predict_dataloader = test_dataloader

@@ -1,0 +1,48 @@
+"""What the README tells people to type is what there is."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from samref.configs import compose_config
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"python run\.py [^`\n]+", README)))
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes(command):
+    overrides = [word for word in shlex.split(command)[2:] if not word.startswith("-")]
+    if overrides:
+        assert compose_config(overrides).name
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z]+)", README))))
+def test_every_make_target_exists(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"^(samref/\w+(?:\.py|/)|conf/|experiments/)", README, re.M))))
+def test_every_place_named_in_the_layout_exists(path):
+    assert (ROOT / path).exists()
+
+
+def test_the_two_lines_run_as_they_stand():
+    import numpy as np
+
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    masks = np.zeros((2, 48, 64), dtype=bool)
+    masks[:, 10:30, 20:40] = True
+    names = {"image": image, "masks": masks}
+    # The real weights are another test's business; here the words must be right.
+    exec(code.replace("mobile_sam", "tiny"), names)
+    assert names["result"].masks.shape == masks.shape
+    assert all(hasattr(names["result"], field) for field in ("predicted_iou", "chosen", "prompts", "flags"))
