@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.utils import get_object
-from lightning import Callback, seed_everything
+from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from samref import environment
@@ -36,7 +36,7 @@ from samref.fitting import adapt
 from samref.job import Job
 from samref.module import RefinementModule
 from samref.refiner import Refiner
-from samref.training import make_trainer
+from samref.training import closing_logger, log_report, make_trainer
 
 Report = dict[str, Any]
 
@@ -60,7 +60,8 @@ def run(cfg: DictConfig, command: str = "") -> Report:
         with FileLock(job.folder / ".lock", timeout=0):
             report = None if cfg.force else job.finished()
             if report is None:
-                report = _run(cfg, job, command)
+                with closing_logger(cfg):
+                    report = _run(cfg, job, command)
                 job.finish(report)
                 Journal(job.folder).clear()
                 report["folder"] = str(job.folder)
@@ -93,8 +94,8 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
             callbacks.append(Gallery(job.folder / "gallery.html", cfg.callbacks.gallery, cfg.seed, about))
         if cfg.callbacks.progress:
             callbacks.append(ProgressLine(job.folder.name, len(data.samples)))
-        _refine(cfg, job, dataset, data, refiner, callbacks)
-    return {
+        trainer = _refine(cfg, job, dataset, data, refiner, callbacks)
+    report = {
         "experiment": cfg.name,
         "command": command,
         "config": job.config,
@@ -111,6 +112,8 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
         "started": started,
         "finished": _now(),
     }
+    log_report(trainer, report)
+    return report
 
 
 def _refine(
@@ -120,13 +123,14 @@ def _refine(
     data: SampleDataModule,
     refiner: Refiner,
     callbacks: list[Callback],
-) -> None:
+) -> Trainer:
     module = RefinementModule(refiner, cfg.save_candidates, dataset.protocol == "semantic", build(cfg.guard))
     trainer = make_trainer(cfg, job.folder, callbacks)
     if dataset.protocol == "none":
         trainer.predict(module, data, return_predictions=False)
     else:
         trainer.test(module, data, verbose=False)
+    return trainer
 
 
 def open_journal(cfg: DictConfig, job: Job, dataset: MaskDataset) -> Journal | None:

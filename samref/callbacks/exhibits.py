@@ -27,6 +27,8 @@ MAX_PICTURE_BYTES = 90_000
 QUALITIES = (85, 70, 50, 30, 10)
 HEAT_COLOUR = (255, 45, 85)
 HEAT_ALPHA = 120
+# As on the gallery's page; later ones lie over earlier ones.
+OUTLINES = {"truth": (255, 106, 213), "coarse": (255, 166, 0), "refined": (63, 196, 255)}
 
 
 def measure(sample: Sample, refinement: Refinement, k: int, columns: Mapping[str, Sequence[Any]]) -> Numbers:
@@ -153,6 +155,25 @@ def encode_jpeg(image: npt.NDArray[np.uint8]) -> bytes:
         if len(data) <= MAX_PICTURE_BYTES:
             break
     return bytes(data)
+
+
+def decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
+    """The h x w x 3 uint8 RGB picture of a JPEG."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError("the picture of a sample is no JPEG")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def overlay(exhibit: Exhibit) -> npt.NDArray[np.uint8]:
+    """The picture of an exhibit with the outlines of its masks: h x w x 3 uint8 RGB."""
+    picture = decode_jpeg(exhibit.picture)
+    for layer, colour in OUTLINES.items():
+        mask = exhibit.mask(layer)
+        if mask is not None:
+            contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, contours, -1, colour, 2)
+    return picture
 
 
 def encode_mask(mask: BoolArray) -> Runs:
