@@ -143,7 +143,10 @@ def deepest(mask: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
             window = slice(max(top - reach, 0), bottom + reach), slice(max(left - reach, 0), right + reach)
     y, x = window[0].start or 0, window[1].start or 0
     exact = _distance(np.ascontiguousarray(mask[window]))[top - y : bottom - y, left - x : right - x]
-    row, column = divmod(int(exact.argmax()), right - left)
+    # Squared distances are whole numbers; OpenCV's roots of equal ones differ in their last bit.
+    most_squared = round(float(exact.max()) ** 2)
+    ties = exact >= math.sqrt(max(most_squared - 0.5, 0.0))
+    row, column = divmod(int(ties.argmax()), right - left)
     return top + row, left + column, float(exact[row, column])
 
 

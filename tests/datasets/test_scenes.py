@@ -177,4 +177,4 @@ def test_the_real_model_segments_the_things_and_mends_their_masks(mobile_sam):
         coarse += pair_ious(sample.masks, sample.truth)
         mended += pair_ious(full.refine(sample.image, sample.masks).masks, sample.truth)
     assert np.mean(found) > 0.8
-    assert np.mean(mended) > np.mean(coarse) + 0.05
+    assert np.mean(mended) > np.mean(coarse) + 0.03

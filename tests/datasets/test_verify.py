@@ -39,9 +39,11 @@ def test_sound_lvis_voc_and_big_are_confirmed(tmp_path, capsys):
 
 
 def test_problems_are_listed_and_do_not_fail(tmp_path, capsys):
-    make_coco(tmp_path)
+    coco = make_coco(tmp_path)
+    stray = annotation(5, 1, 1, (0, 0, 9, 9), segmentation=[])
+    write_json(coco.annotations, {**coco.content, "annotations": [*coco.content["annotations"], stray]})
     assert main(["coco", "--verify", f"root={tmp_path}"]) == 0
-    assert "1 problems known before reading" in (text := capsys.readouterr().out) and "crowd" in text
+    assert "1 problems known before reading" in (text := capsys.readouterr().out) and "annotation 5" in text
 
 
 def test_broken_samples_fail_the_verification(tmp_path, capsys):
