@@ -211,6 +211,11 @@ def heat_window(logits: FloatArray, original_size: tuple[int, int], window: Wind
     return heat / max(float(positive.max()), 1e-6)
 
 
+def heat_of_image(logits: FloatArray, original_size: tuple[int, int]) -> FloatArray:
+    """The positive part of a mask prompt over the whole image, see `heat_window`."""
+    return heat_window(logits, original_size, (0, 0, original_size[1], original_size[0]))
+
+
 def _heat(prompts: Prompts, original_size: tuple[int, int], window: Window) -> bytes | None:
     if prompts.mask_input is None or not (prompts.mask_input > 0).any():
         return None
