@@ -135,7 +135,9 @@ def deepest(mask: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
     if mask.size > ROUGH_FROM:
         rough = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
         most = float(rough.max())
-        if 0 < most < CHAMFER_LIMIT:
+        if most == 0:
+            return 0, 0, 0.0
+        if most < CHAMFER_LIMIT:
             near = (rough >= most * (1 - CHAMFER_ERROR) / (1 + CHAMFER_ERROR)).view(np.uint8)
             left, top, columns, rows = cv2.boundingRect(near)
             right, bottom = left + columns, top + rows
