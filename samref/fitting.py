@@ -20,6 +20,7 @@ from samref.adaption.lessons import Samples
 from samref.configs import build
 from samref.errors import ConfigError
 from samref.files import write_text
+from samref.job import IMMATERIAL_PARTS
 from samref.module import RefinementModule
 from samref.refiner import Refiner, SAMRefiner
 from samref.training import make_trainer
@@ -65,7 +66,7 @@ def adapt(cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Sa
 def lessons_key(config: dict[str, Any]) -> str:
     """Sixteen characters that two jobs share exactly when their frozen part is the same."""
     prompts = {key: value for key, value in config["prompts"].items() if key != "use"}
-    backbone = {key: value for key, value in config["backbone"].items() if key != "device"}
+    backbone = {key: value for key, value in config["backbone"].items() if key not in IMMATERIAL_PARTS["backbone"]}
     taught = [config["adaption"][key] for key in ("prompts", "target")]
     return _digest([config["dataset"], backbone, prompts, taught, config["limit"]])
 
@@ -98,14 +99,16 @@ def _train(
     )
     fit(module, trainer, adaption, lessons, folder / "last.ckpt")
     after = rate(lessons)
+    rates = {
+        f"{name}_{when}": value for when, said in (("before", before), ("after", after)) for name, value in said.items()
+    }
     for logger in trainer.loggers:
-        logger.log_metrics({"adaption/agreement_before": before, "adaption/agreement_after": after})
+        logger.log_metrics({f"adaption/{name}": value for name, value in rates.items()})
     return {
         "masks": len(lessons),
         "steps": trainer.global_step,
         "epoch_losses": losses.epochs,
-        "agreement_before": before,
-        "agreement_after": after,
+        **rates,
         "seconds": {"lessons": prepared - clock, "fit": time.perf_counter() - prepared},
     }
 

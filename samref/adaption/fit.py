@@ -27,6 +27,8 @@ from samref.adaption.ranking import agreement
 from samref.files import atomic_path
 from samref.refiner import SAMRefiner
 
+STORED = ("features", "candidate_iou", "truth_iou")  # of `Taught`: what stays the same while the last layer trains
+
 
 def teacher(refiner: SAMRefiner, adaption: IouLora) -> SAMRefiner:
     """The refiner with the training prompts in place of its own."""
@@ -50,23 +52,26 @@ def prepare_lessons(samples: Samples, refiner: SAMRefiner, adaption: IouLora, st
     return CachedLessons(*_collected(samples, refiner, adaption.target, store), refiner.backbone)
 
 
-def _collected(samples: Samples, refiner: SAMRefiner, target: str, store: Path) -> tuple[Tensor, Tensor]:
+def _collected(samples: Samples, refiner: SAMRefiner, target: str, store: Path) -> tuple[Tensor, Tensor, Tensor]:
     parts: dict[int, dict[str, Tensor]] = {}
     for path in store.glob("*.safetensors"):
         try:
-            parts[int(path.stem)] = load_file(path)
-        except (SafetensorError, OSError, ValueError):
+            part = load_file(path)
+            parts[int(path.stem)] = {name: part[name] for name in STORED}
+        except (SafetensorError, OSError, ValueError, KeyError):
             path.unlink(missing_ok=True)
     todo = Remaining(samples, set(parts))
-    for index, features, ious in collect(todo, refiner, target):
-        part = {"features": features, "candidate_iou": ious}
+    for index, taught in collect(todo, refiner, target):
+        part = {name: getattr(taught, name).cpu() for name in STORED}
+        part["features"] = part["features"].float()
         with atomic_path(store / f"{todo.indices[index]}.safetensors") as temporary:
             save_file(part, temporary)
         parts[todo.indices[index]] = part
     ordered = [parts[index] for index in sorted(parts)]
     if not ordered:
-        return torch.zeros(0, 1), torch.zeros(0, 3)
-    return torch.cat([p["features"] for p in ordered]), torch.cat([p["candidate_iou"] for p in ordered])
+        return torch.zeros(0, 1), torch.zeros(0, 3), torch.zeros(0, 3)
+    features, candidate_iou, truth_iou = (torch.cat([part[name] for part in ordered]) for name in STORED)
+    return features, candidate_iou, truth_iou
 
 
 class Remaining:
@@ -108,8 +113,21 @@ def checkpointing(folder: Path) -> ModelCheckpoint:
 
 
 @torch.no_grad()
-def rate(lessons: Lessons, batch: int = 64) -> float:
-    """Share of masks whose highest predicted IoU is at the candidate that the target prefers."""
-    parts = [lessons(torch.arange(k, min(k + batch, len(lessons)))) for k in range(0, len(lessons), batch)]
-    predictions, ious = zip(*parts, strict=True)
-    return agreement(torch.cat(predictions), torch.cat(ious))
+def rate(lessons: Lessons, batch: int = 64) -> dict[str, float]:
+    """How well predicted IoUs choose among the candidates.
+
+    Args:
+        lessons: with the adaptor as it is now.
+        batch: masks at a time.
+
+    Returns:
+        `agreement`: share of masks whose highest predicted IoU is at the candidate the target prefers; `top1_acc`:
+        the same for the ground truth, missing where no mask has one.
+    """
+    parts = [lessons.rated(torch.arange(k, min(k + batch, len(lessons)))) for k in range(0, len(lessons), batch)]
+    predictions, wanted, real = (torch.cat(column) for column in zip(*parts, strict=True))
+    known = ~real.isnan().any(dim=1)
+    rates = {"agreement": agreement(predictions, wanted)}
+    if known.any():
+        rates["top1_acc"] = agreement(predictions[known], real[known])
+    return rates

@@ -8,7 +8,7 @@ step. The numbers are the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,13 +23,33 @@ from samref.structures import Failure, Sample
 Place = tuple[int, int]
 
 
+class Taught(NamedTuple):
+    """What one pass of the frozen model says of N masks.
+
+    Attributes:
+        features: N x D, input of the IoU head's last layer.
+        iou_predictions: N x 3, with gradient if the head trains.
+        candidate_iou: N x 3 float64, the candidates' IoU with the target.
+        truth_iou: N x 3 float64, the candidates' IoU with the ground truth; NaN where there is none.
+    """
+
+    features: Tensor
+    iou_predictions: Tensor
+    candidate_iou: Tensor
+    truth_iou: Tensor
+
+
 class Lessons(Protocol):
     """Training data of the adaptor, one lesson a mask."""
 
     def __len__(self) -> int: ...
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Predicted IoUs (with gradient) and candidate IoUs of some masks, both N x 3."""
+        """Predicted IoUs (with gradient) and the candidates' IoUs with the target of some masks, both N x 3."""
+        ...
+
+    def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same and the candidates' IoUs with the truth, NaN where there is none: N x 3 each."""
         ...
 
 
@@ -41,7 +61,7 @@ class Samples(Protocol):
     def __getitem__(self, index: int) -> Sample | Failure: ...
 
 
-def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> tuple[Tensor, Tensor, Tensor]:
+def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> Taught:
     """Decodes some masks of a sample and rates their candidates.
 
     Args:
@@ -49,26 +69,26 @@ def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str)
         sample: an image with its coarse masks.
         rows: masks that are not empty.
         target: `coarse` or `truth`.
-
-    Returns:
-        Input of the IoU head's last layer (N x D), predicted IoUs (N x 3, with gradient if the head trains) and the
-        candidates' IoU with the target (N x 3 float64).
     """
-    reference = sample.masks if target == "coarse" else sample.truth
-    if reference is None:
+    if target == "truth" and sample.truth is None:
         raise ConfigError(f"adaption.target=truth needs ground truth, which image {sample.image_id} lacks; use coarse")
     with torch.no_grad():
         embedding = refiner.backbone.encode(sample.image)
     picked = np.asarray(rows)
     prompts = refiner.excavate(sample.masks[picked], embedding)
-    features, predictions, ious = [], [], []
+    parts = []
     for start in range(0, len(picked), refiner.chunk_size):
         chunk = slice(start, start + refiner.chunk_size)
-        candidates = refiner.backbone.decode(embedding, prompts[chunk])
-        features.append(candidates.iou_features.detach())
-        predictions.append(candidates.multi_iou)
-        ious.append(refiner.candidate_iou(candidates, embedding, reference[picked[chunk]]))
-    return torch.cat(features), torch.cat(predictions), torch.from_numpy(np.concatenate(ious))
+        candidates = refiner.backbone.decode(embedding, prompts[chunk], unpadded_only=True)
+        real = np.full((len(picked[chunk]), 3), np.nan)
+        if sample.truth is not None:
+            real = refiner.candidate_iou(candidates, embedding, sample.truth[picked[chunk]])
+        wanted = real
+        if target == "coarse":
+            wanted = refiner.candidate_iou(candidates, embedding, sample.masks[picked[chunk]])
+        rates = torch.from_numpy(wanted), torch.from_numpy(real)
+        parts.append((candidates.iou_features.detach(), candidates.multi_iou, *rates))
+    return Taught(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def places(samples: Samples) -> list[Place]:
@@ -93,14 +113,18 @@ class PlainLessons:
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """See `Lessons`."""
+        return self.rated(indices)[:2]
+
+    def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Lessons`."""
         parts = []
         for index in indices.tolist():
             place, row = self.places[index]
             sample = self.samples[place]
             assert isinstance(sample, Sample)
             parts.append(teach(self.refiner, sample, [row], self.target)[1:])
-        predictions, ious = zip(*parts, strict=True)
-        return torch.cat(predictions), torch.cat(ious).to(predictions[0].device)
+        predictions, wanted, real = (torch.cat(column) for column in zip(*parts, strict=True))
+        return predictions, wanted.to(predictions.device), real.to(predictions.device)
 
 
 class CachedLessons:
@@ -108,11 +132,14 @@ class CachedLessons:
 
     Attributes:
         features: M x D, input of the IoU head's last layer.
-        candidate_iou: M x 3 float64.
+        candidate_iou: M x 3 float64, with the target.
+        truth_iou: M x 3 float64, with the ground truth; NaN where there is none.
     """
 
-    def __init__(self, features: Tensor, candidate_iou: Tensor, backbone: Backbone) -> None:
-        self.features, self.candidate_iou = features.to(backbone.device), candidate_iou.to(backbone.device)
+    def __init__(self, features: Tensor, candidate_iou: Tensor, truth_iou: Tensor, backbone: Backbone) -> None:
+        self.features, self.candidate_iou, self.truth_iou = (
+            part.to(backbone.device) for part in (features, candidate_iou, truth_iou)
+        )
         self.head: Any = backbone.iou_head
 
     def __len__(self) -> int:
@@ -120,19 +147,23 @@ class CachedLessons:
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """See `Lessons`."""
+        return self.rated(indices)[:2]
+
+    def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Lessons`."""
         indices = indices.to(self.features.device)
-        return self.head.layers[-1](self.features[indices])[:, 1:], self.candidate_iou[indices]
+        predictions = self.head.layers[-1](self.features[indices])[:, 1:]
+        return predictions, self.candidate_iou[indices], self.truth_iou[indices]
 
 
-def collect(samples: Samples, refiner: SAMRefiner, target: str) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """The frozen part of every sample with masks: its index, features (N x D) and candidate IoUs (N x 3)."""
+def collect(samples: Samples, refiner: SAMRefiner, target: str) -> Iterator[tuple[int, Taught]]:
+    """The frozen part of every sample with masks, beside its index."""
     for index in range(len(samples)):
         sample = samples[index]
         rows = [] if isinstance(sample, Failure) else np.flatnonzero(sample.masks.any(axis=(1, 2))).tolist()
         if isinstance(sample, Sample) and rows:
             with torch.no_grad():
-                features, _, ious = teach(refiner, sample, rows, target)
-            yield index, features.float().cpu(), ious
+                yield index, teach(refiner, sample, rows, target)
 
 
 def require_lessons(lessons: Lessons) -> None:

@@ -1,6 +1,7 @@
 """Training the adaptor: nothing moves but predicted IoUs, and the cached path is the plain path."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from samref import runner
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
-from samref.adaption.fit import prepare_lessons
+from samref.adaption.fit import prepare_lessons, rate, teacher
 from samref.adaption.lessons import CachedLessons, EpochSampler, PlainLessons
 from samref.adaption.lora import adapt_head, get_adapter_params
 from samref.adaption.ranking import ranking_loss
@@ -18,6 +19,7 @@ from samref.configs import build, compose_config
 from samref.datasets.datamodule import Samples
 from samref.datasets.davis import Davis585
 from samref.errors import ConfigError, WeightsError
+from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.prompts.excavation import Frame
 from tests.factories import make_davis585
 
@@ -113,6 +115,29 @@ def test_lessons_of_a_killed_run_are_taken_up_again_and_broken_ones_made_anew(da
     assert len(encoded) == 2
     assert torch.equal(again.features, whole.features)
     assert torch.equal(again.candidate_iou, whole.candidate_iou)
+    assert torch.equal(again.truth_iou, whole.truth_iou)
+
+
+@pytest.mark.parametrize("placement", ["last", "all"])
+def test_rates_are_those_of_a_refinement_with_the_training_prompts(davis, tmp_path, placement):
+    backbone = TinySam(device="cpu")
+    refiner, adaption, samples = parts(backbone, davis, f"adaption.placement={placement}")
+    adaption.attach(backbone)
+    shake(backbone)
+    rates = rate(prepare_lessons(samples, refiner, adaption, tmp_path / "lessons"))
+    metric = SelectionAccuracy()
+    for sample in samples:
+        result = teacher(refiner, adaption).refine_sample(sample)
+        metric.update(result.iou_predictions, result.candidate_iou)
+    assert rates["top1_acc"] == pytest.approx(metric.compute()["top1_acc"])
+
+
+def test_without_truth_no_accuracy_is_claimed(davis, tmp_path):
+    backbone = TinySam(device="cpu")
+    refiner, adaption, samples = parts(backbone, davis)
+    adaption.attach(backbone)
+    blind = [replace(samples[index], truth=None) for index in range(len(samples))]
+    assert set(rate(prepare_lessons(blind, refiner, adaption, tmp_path / "lessons"))) == {"agreement"}
 
 
 def test_an_adaptor_file_gives_back_every_bit(backbone, tmp_path):
