@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -42,10 +43,28 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
-    """Adds to a composed configuration which option of each group it was composed from, for the record."""
+    """Adds to a composed configuration which option of each group it was composed from, for the record.
+
+    Groups that the refiner has no use for are left out: dense CRF must not appear to have been run with a backbone.
+    """
+    left_out = unused_groups(cfg.refiner)
     with open_dict(cfg):
-        cfg.hydra_choices = {group: choices[group] for group in GROUPS if choices.get(group) is not None}
+        cfg.hydra_choices = {
+            group: choices[group] for group in GROUPS if choices.get(group) is not None and group not in left_out
+        }
     return cfg
+
+
+def unused_groups(refiner: DictConfig) -> set[str]:
+    """The groups among `backbone`, `prompts`, `adaption` that a refiner's constructor does not ask for."""
+    try:
+        wanted = inspect.signature(get_object(refiner.get("_target_", ""))).parameters
+    except (ImportError, AttributeError, ValueError, TypeError):
+        # Building the refiner says what is wrong with it.
+        return set()
+    # Adaption moves the predicted IoUs of candidates; only a refiner that takes prompts chooses among them.
+    needs = {"backbone": "backbone", "prompts": "prompts", "adaption": "prompts"}
+    return {group for group, parameter in needs.items() if parameter not in wanted}
 
 
 def compose_options(

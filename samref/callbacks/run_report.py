@@ -68,8 +68,13 @@ class RunReport(Callback):
         known = {"images": self.tally.images, "masks": sum(flags.values()), "failed": len(self.failures())}
         return {**known, EMPTY: flags[EMPTY], FALLBACK: flags[FALLBACK], **dict(sorted(flags.items()))}
 
-    def timing(self) -> dict[str, float]:
-        """Seconds by stage, their total, and images and masks per second of it (no evaluation, no file access)."""
+    def timing(self) -> dict[str, float | None]:
+        """Seconds by stage, their total, and images and masks per second of it (no evaluation, no file access).
+
+        None everywhere if nothing was timed, as for masks that another tool has written.
+        """
+        if not self.tally.seconds:
+            return dict.fromkeys((*STAGES, "total"))
         seconds = {stage: self.tally.seconds[stage] for stage in STAGES}
         total = sum(seconds.values())
         masks = sum(self.tally.flags.values())

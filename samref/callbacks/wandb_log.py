@@ -194,7 +194,7 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
     coarse, refined = metrics.get("coarse", {}), metrics.get("refined", {})
     flat |= {f"gain/{name}": refined[name] - coarse[name] for name in refined if name in coarse}
     for part in ("counts", "timing"):
-        flat |= {f"{part}/{name}": value for name, value in report[part].items()}
+        flat |= {f"{part}/{name}": value for name, value in report[part].items() if value is not None}
     adaption = report.get("adaption") or {}
     flat |= {f"adaption/{name}": value for name, value in adaption.items() if isinstance(value, (int, float))}
     return {**flat, "peak_memory_mb": report["peak_memory_mb"]}

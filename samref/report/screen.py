@@ -25,7 +25,8 @@ def print_report(report: dict[str, Any], console: Console | None = None, brief: 
     counts, timing = report["counts"], report["timing"]
     said = ", ".join(f"{value} {key}" for key, value in counts.items() if value or key in ("images", "masks"))
     rate = f", {timing['masks_per_second']:.1f} masks/s" if "masks_per_second" in timing else ""
-    console.print(f"{said} in {timing['total']:.1f} s of refinement{rate}", highlight=False)
+    spent = "" if timing["total"] is None else f" in {timing['total']:.1f} s of refinement"
+    console.print(f"{said}{spent}{rate}", highlight=False)
     for failure in report["failures"]:
         console.print(f"  failed: {failure['image']}: {failure['reason']}", highlight=False, markup=False)
     again = "already finished (force=true runs it again): " if report.get("reused") else "report: "
@@ -39,14 +40,15 @@ def brief_line(report: dict[str, Any]) -> str:
         f"{key} {100 * coarse[key]:.1f} -> {100 * value:.1f}" if key in coarse else f"{key} {100 * value:.1f}"
         for key, value in refined.items()
     ]
-    spent = "finished earlier" if report.get("reused") else f"{report['timing']['total']:.1f} s of refinement"
-    return ", ".join([*parts, f"{report['counts']['masks']} masks", spent])
+    total = report["timing"]["total"]
+    spent = ["finished earlier"] if report.get("reused") else [] if total is None else [f"{total:.1f} s of refinement"]
+    return ", ".join([*parts, f"{report['counts']['masks']} masks", *spent])
 
 
 def metrics_table(report: dict[str, Any]) -> Table:
     """Coarse and refined metrics side by side, in percent."""
     choices = report["config"].get("hydra_choices", {})
-    title = " ".join(f"{choices[key]}" for key in ("dataset", "prompts", "backbone") if key in choices)
+    title = " ".join(f"{choices[key]}" for key in ("dataset", "refiner", "prompts", "backbone") if key in choices)
     table = Table(title=title, title_justify="left")
     for heading in ("metric", "coarse", "refined", "change"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
