@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from samref.datasets.coco_files import Record, read_coco
-from samref.datasets.segmentation import check_segmentation, decode
 from samref.errors import InputError
+from samref.segmentation import check_segmentation, decode
 from samref.structures import BoolArray, Sample
 
 

@@ -11,8 +11,8 @@ from pycocotools import mask as run_lengths
 from samref.backbones.backbone import Backbone
 from samref.baselines.mask_generator import MaskGenerator, Rle
 from samref.baselines.settling import refine_each
-from samref.datasets.segmentation import decode, encode_rle
 from samref.errors import ConfigError
+from samref.segmentation import decode, encode_rle
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, Refinement, Sample
 

@@ -11,9 +11,9 @@ import numpy as np
 from samref.datasets.coco_files import CocoFile, ImageFolder, ImageId, Record, read_coco, read_image_ids
 from samref.datasets.coco_writer import CocoWriter
 from samref.datasets.dataset import MaskDataset
-from samref.datasets.segmentation import area_and_box, check_segmentation, decode, encode_like, encode_rle
 from samref.errors import DatasetError, InputError
 from samref.images import read_image
+from samref.segmentation import area_and_box, check_segmentation, decode, encode_like, encode_rle
 from samref.structures import BoolArray, Failure, Sample
 
 

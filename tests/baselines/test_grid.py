@@ -10,8 +10,8 @@ from segment_anything.modeling import Sam
 from samref.backbones.tiny import TinyHqSam, TinySam
 from samref.baselines import mask_generator
 from samref.baselines.grid import BestOverlap, Grid, UnionInside, overlaps
-from samref.datasets.segmentation import decode, encode_rle
 from samref.errors import ConfigError
+from samref.segmentation import decode, encode_rle
 from samref.stopwatch import Stopwatch
 from samref.structures import EMPTY, FALLBACK, REFINED, Sample
 from tests.factories import blob, photo

@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
-from samref.datasets.segmentation import area_and_box, decode, encode_like, encode_polygons, encode_rle
 from samref.errors import InputError
+from samref.segmentation import area_and_box, decode, encode_like, encode_polygons, encode_rle
 from tests.factories_benchmarks import polygon, rectangle, rle
 
 SIZE = (48, 64)
