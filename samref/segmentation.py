@@ -18,6 +18,7 @@ Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
 # A polygon that reaches farther than this many image sides is broken; rasterising it would cost memory by its length.
 FARTHEST = 4
+MOST_PIXELS = 1 << 32
 # Deviation in px up to which points of an outline are one line; from 0.3 on pixels change sides.
 STRAIGHT = 0.2
 
@@ -57,6 +58,30 @@ def decode(segmentation: Segmentation, size: tuple[int, int]) -> BoolArray:
     polygons = _valid_polygons(segmentation, size)
     rle = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
     return np.ascontiguousarray(coco_mask.decode(rle).astype(bool))
+
+
+def as_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """A segmentation as compressed run lengths that evaluators and codecs, which check nothing, can be trusted with.
+
+    Args:
+        segmentation: as in `check_segmentation`; nothing (None or an empty list) is an empty mask.
+        size: (H, W) of the image.
+
+    Raises:
+        InputError: naming the defect.
+    """
+    if not segmentation and not isinstance(segmentation, (str, int)):
+        return encode_rle(np.zeros(size, bool))
+    if isinstance(segmentation, Mapping):
+        _check_rle(segmentation, size)
+        counts = segmentation["counts"]
+        _check_sum(_counts(counts), size)
+        if isinstance(counts, list):
+            return dict(coco_mask.frPyObjects({"size": [*size], "counts": counts}, *size))
+        return {"size": [*size], "counts": counts}
+    if not isinstance(segmentation, list):
+        raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
+    return dict(coco_mask.merge(coco_mask.frPyObjects(_finite_polygons(segmentation, size), *size)))
 
 
 def encode_rle(mask: BoolArray) -> dict[str, Any]:
@@ -119,22 +144,26 @@ def _check_rle(rle: Mapping[str, Any], size: tuple[int, int] | None) -> None:
 
 def _valid_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
     """Polygons of three points or more; degenerate ones beside them are left out, as detectors' loaders do."""
+    valid = _finite_polygons(polygons, size)
+    if size is not None and not any(_meets(polygon, size) for polygon in valid):
+        raise InputError(f"all polygons lie outside the image of {size} (H, W)")
+    return valid
+
+
+def _finite_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
     valid = [polygon for polygon in polygons if isinstance(polygon, list) and len(polygon) >= 6]
     valid = [polygon for polygon in valid if len(polygon) % 2 == 0]
     if not valid:
         raise InputError(f"no polygon of three points or more among {len(polygons)}")
+    if not all(isinstance(value, (int, float)) for polygon in valid for value in polygon):
+        raise InputError("a polygon holds something else than numbers")
     try:
-        low = min(min(polygon) for polygon in valid)
-        high = max(max(polygon) for polygon in valid)
-        finite = all(np.isfinite(sum(polygon)) for polygon in valid)
-    except TypeError:
-        raise InputError("a polygon holds something else than numbers") from None
-    if size is not None:
-        far = FARTHEST * max(size)
-        if not (finite and -far <= low and high <= far):
-            raise InputError(f"a polygon has coordinates from {low:g} to {high:g}; the image is {size} (H, W)")
-        if not any(_meets(polygon, size) for polygon in valid):
-            raise InputError(f"all polygons lie outside the image of {size} (H, W)")
+        numbers = np.array([value for polygon in valid for value in polygon], dtype=np.float64)
+    except OverflowError:
+        raise InputError("a polygon holds numbers that are too large") from None
+    low, high = numbers.min(), numbers.max()
+    if size is not None and not max(abs(low), abs(high)) <= FARTHEST * max(size):
+        raise InputError(f"a polygon has coordinates from {low:g} to {high:g}; the image is {size} (H, W)")
     return valid
 
 
@@ -150,10 +179,10 @@ def _counts(counts: str | bytes | list[int]) -> IntArray:
     where they do not; hence our own reading.
     """
     if isinstance(counts, list):
-        try:
-            return np.array(counts, dtype=np.int64)
-        except (TypeError, ValueError, OverflowError):
-            raise InputError("the run lengths hold something else than whole numbers") from None
+        # numpy would cut fractions off and read numbers out of text.
+        if not all(type(count) is int and abs(count) < MOST_PIXELS for count in counts):
+            raise InputError("the run lengths hold something else than whole numbers, or too large ones")
+        return np.array(counts, dtype=np.int64)
     try:
         data = counts.encode("ascii") if isinstance(counts, str) else counts
     except UnicodeEncodeError:
@@ -179,13 +208,18 @@ def _decompress(digits: IntArray) -> IntArray:
 
 
 def _from_counts(counts: IntArray, size: tuple[int, int]) -> BoolArray:
+    _check_sum(counts, size)
     height, width = size
-    in_range = (counts >= 0) & (counts <= height * width)
-    if counts.ndim != 1 or not in_range.all() or counts.sum() != height * width:
-        raise InputError(f"run lengths do not add up to the {height} x {width} = {height * width} pixels of the image")
     values = np.zeros(len(counts), bool)
     values[1::2] = True
     return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
+
+
+def _check_sum(counts: IntArray, size: tuple[int, int]) -> None:
+    height, width = size
+    in_range = (counts >= 0) & (counts <= height * width)
+    if not in_range.all() or counts.sum() != height * width:
+        raise InputError(f"run lengths do not add up to the {height} x {width} = {height * width} pixels of the image")
 
 
 def _uncompressed(mask: BoolArray) -> list[int]:

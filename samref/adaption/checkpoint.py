@@ -45,7 +45,17 @@ def load_adaptor(path: Path, backbone: Backbone) -> None:
             f"{path} was trained on {trained[0]} (sha256 {trained[1][:12] or 'none'}), but the backbone is "
             f"{backbone.name} (sha256 {backbone.weights_sha256[:12] or 'none'}); train one with adaption=iou_lora"
         )
-    adapt_head(backbone.iou_head, int(metadata["rank"]), float(metadata["alpha"]), metadata["placement"], seed=0)
+    try:
+        rank, alpha = int(metadata["rank"]), float(metadata["alpha"])
+    except ValueError:
+        raise WeightsError(
+            f"{path} names the rank {metadata['rank'][:40]!r} and alpha {metadata['alpha'][:40]!r}; "
+            "expected numbers: train it again with adaption=iou_lora"
+        ) from None
+    held = max((max(value.shape, default=0) for value in tensors.values()), default=0)
+    if rank > held:
+        raise WeightsError(f"{path} names the rank {rank}, but holds no matrix with so many rows; train it again")
+    adapt_head(backbone.iou_head, rank, alpha, metadata["placement"], seed=0)
     parameters = get_adapter_params(backbone.iou_head)
     shapes = {name: tuple(value.shape) for name, value in parameters.items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}

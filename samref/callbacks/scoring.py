@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from torch import nn
 
+from samref.datasets.coco_files import read_json
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError
 from samref.masks import pair_iou
 from samref.metrics.average_precision import AveragePrecision
 from samref.metrics.boundary_accuracy import BoundaryAccuracy
+from samref.metrics.coco_records import check_ground_truth
 from samref.metrics.overlap import Overlap, OverlapCounts, overlap_per_mask
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.metrics.semantic import SemanticIoU
@@ -71,6 +73,8 @@ class AveragePrecisionScorer:
 
     def __init__(self, dataset: Any, image_ids: Iterable[Any] | None) -> None:
         self.dataset = dataset
+        # Read at the end of a run; damage in it must show before the run.
+        check_ground_truth(read_json(dataset.ground_truth, "dataset.annotations"))
         ids = None if image_ids is None else list(image_ids)
         self.coarse, self.refined = (
             AveragePrecision(dataset.ground_truth, protocol=dataset.eval_protocol, image_ids=ids) for _ in range(2)

@@ -16,6 +16,8 @@ from samref.images import read_image
 from samref.segmentation import area_and_box, check_segmentation, decode, encode_like, encode_rle
 from samref.structures import BoolArray, Failure, Sample
 
+LARGEST_SCORE = 1e300
+
 
 class CocoDataset(MaskDataset):
     """COCO images with the masks of a results or an annotations file.
@@ -83,14 +85,14 @@ class CocoDataset(MaskDataset):
             self._check_truth(truth)
         self._folder = ImageFolder(Path(images))
         self._coarse = coarse
+        self._scored = truth is not None and "annotations" in truth.data
         self.image_ids: set[ImageId] | None = None if image_ids is None else read_image_ids(image_ids)
         self.problems: list[Failure] = []
         self._table = self._image_table((truth or coarse).images)
         self._positions = self._usable_positions()
         self._ids = self._ids_with_images()
-        scored = truth is not None and "annotations" in truth.data
-        self.ground_truth: Path | None = truth.path if truth is not None and scored else None
-        self.protocol = "average_precision" if scored else "none"
+        self.ground_truth: Path | None = truth.path if truth is not None and self._scored else None
+        self.protocol = "average_precision" if self._scored else "none"
         if not self._ids:
             first = f"; first: {self.problems[0].reason}" if self.problems else ""
             raise DatasetError(f"no mask of {coarse.path} can be refined with the images of {images}{first}")
@@ -201,6 +203,13 @@ class CocoDataset(MaskDataset):
         if name in seen:
             raise InputError("has the id of an earlier one")
         seen.add(name)
+        if self._scored:
+            # Without these the evaluation could not place the mask; found at its end, they would cost the run.
+            category, score = record.get("category_id"), record.get("score", 1.0)
+            if type(category) is not int or abs(category) >= 1 << 31:
+                raise InputError(f"has the category_id {str(category)[:40]!r}; expected a number")
+            if not isinstance(score, (int, float)) or not abs(score) <= LARGEST_SCORE:
+                raise InputError(f"has the score {str(score)[:40]!r}; expected a finite number")
         check_segmentation(record.get("segmentation"), _size(self._table.get(record["image_id"], {})))
 
     def _ids_with_images(self) -> list[ImageId]:
@@ -232,7 +241,8 @@ class CocoDataset(MaskDataset):
 
     def _object_id(self, position: int) -> int | str:
         """An annotation's id; a result, whose ids mean nothing, goes by its position."""
-        name = None if self._coarse.is_results else self._coarse.records[position].get("id")
+        record = self._coarse.records[position]
+        name = None if self._coarse.is_results or not isinstance(record, dict) else record.get("id")
         return name if isinstance(name, (int, str)) else position
 
     def _report(self, image_id: ImageId, position: int, reason: str) -> None:
@@ -245,7 +255,7 @@ class CocoDataset(MaskDataset):
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     height, width = image.get("height"), image.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return (height, width) if type(height) is int and type(width) is int else None
 
 
 def _replaced(record: Record, mask: BoolArray, segmentation: Any) -> Record:

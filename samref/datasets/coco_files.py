@@ -91,8 +91,13 @@ def read_image_ids(path: str | Path) -> set[ImageId]:
     if Path(path).suffix != ".json":
         if not Path(path).is_file():
             raise DatasetError(f"{path} is missing; expected a list of image ids ({option}=FILE)")
-        lines = Path(path).read_text(encoding="utf-8").split()
-        ids: set[ImageId] = {int(line) if line.isdigit() else line for line in lines}
+        try:
+            lines = Path(path).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error}); expected a list of image ids ({option}=FILE)"
+            ) from None
+        ids: set[ImageId] = {int(line) if _is_number(line) else line for line in lines}
     else:
         data = read_json(path, option)
         entries = data["images"] if isinstance(data, dict) and isinstance(data.get("images"), list) else data
@@ -142,10 +147,10 @@ class ImageFolder:
     def _listing(self, parent: str) -> frozenset[str]:
         # One listing of a folder of 118,000 images is far cheaper than asking for each of them.
         if parent not in self._listings:
-            folder = self.folder / parent
-            self._listings[parent] = (
-                frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
-            )
+            try:
+                self._listings[parent] = frozenset(path.name for path in (self.folder / parent).iterdir())
+            except (OSError, ValueError):  # not there, not to be read, or no name that a folder can have
+                self._listings[parent] = frozenset()
         return self._listings[parent]
 
     @cached_property
@@ -155,8 +160,13 @@ class ImageFolder:
     @cached_property
     def _by_number(self) -> dict[Any, Path]:
         paths = [self.folder / name for name in sorted(self._listing("."))]
-        numbered = {int(path.stem): path for path in paths if path.stem.isdigit()}
+        numbered = {int(path.stem): path for path in paths if _is_number(path.stem)}
         return {**{path.stem: path for path in paths}, **numbered}
+
+
+def _is_number(text: str) -> bool:
+    # `isdigit` alone is true of ², which is none; Python refuses numbers of more than 4300 digits.
+    return text.isascii() and text.isdigit() and len(text) < 1000
 
 
 def _names(record: Mapping[str, Any]) -> Iterator[str]:

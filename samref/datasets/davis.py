@@ -14,6 +14,7 @@ from samref.datasets.defects_cache import kept_defects
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.files import write_png
 from samref.images import read_image, read_labels, read_mask
+from samref.lists import read_lines
 from samref.structures import BoolArray, Refinement, Sample
 
 DAVIS585_SOURCE = "DAVIS-585 comes with FocalClick (github.com/XavierCHEN34/ClickSEG)"
@@ -115,6 +116,8 @@ class Davis(MaskDataset):
         """
         if year not in (2016, 2017):
             raise ConfigError(f"dataset.year is {year}; expected 2016 or 2017")
+        if every < 1:
+            raise ConfigError(f"dataset.every is {every}; expected at least 1, which is every frame")
         layout = f"JPEGImages/480p, Annotations/480p and ImageSets/{year}/{split}.txt"
         self.root = existing_root(root, self.name, layout, DAVIS_SOURCE)
         self.year, self.seed = year, seed
@@ -228,6 +231,6 @@ def _named(root: Path, folders: list[Path], sequences: Sequence[str] | str) -> l
 
 def _sequences(listed: Path) -> list[str]:
     """Sequence names of an ImageSets list: DAVIS 2017 lists names, DAVIS 2016 pairs of file paths."""
-    lines = [line.split() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = read_lines(listed)
     names = [Path(words[0]).parent.name if len(words) > 1 or "/" in words[0] else words[0] for words in lines]
     return list(dict.fromkeys(names))

@@ -1,15 +1,18 @@
 """Reads dictionaries of arrays from `.npy` files, which hold them as pickles, without trusting the pickle.
 
 Unpickling may call anything that a file names. Here it reaches only the stand-ins below, which note what numpy's own
-functions would have been called with; arrays are then built from their bytes.
+functions would have been called with; arrays are then built from their bytes. The unpickler is the one written in Python:
+the one in C makes a table as large as a file says, gigabytes for a file of twenty bytes, and lets a file change the
+attributes of what it has found.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +29,16 @@ def read_dict(path: Path) -> dict[Any, Any]:
         InputError: if the file is missing, broken, or holds anything else.
     """
     try:
-        with path.open("rb") as file:
-            value = _read(file)
+        # From memory, reading can take no more than there is, whatever length the file claims.
+        value = _read(io.BytesIO(path.read_bytes()))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     # A broken pickle may fail in as many ways as there are instructions.
     except Exception as error:
-        raise InputError(f"{path} cannot be read as a dictionary of arrays ({type(error).__name__}: {error})") from None
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be read as a dictionary of arrays ({type(error).__name__}: {reason})"
+        ) from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds a {type(value).__name__}; expected a dictionary of score maps")
     return value
@@ -44,10 +50,20 @@ def _read(file: IO[bytes]) -> Any:
     shape, _, dtype = readers[version](file)
     if not dtype.hasobject:
         raise InputError(f"an array of shape {shape} and dtype {dtype}; expected a dictionary of score maps")
-    return _resolve(_ArraysOnly(file).load())
+    return _Resolver()(_ArraysOnly(file).load())
 
 
-class _ArraysOnly(pickle.Unpickler):
+class _ArraysOnly(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch}
+
+    def _build(self) -> None:
+        target = self.stack[-2]  # type: ignore[attr-defined]
+        if not isinstance(target, (_Dtype, _Array)):
+            raise InputError(f"gives a {type(target).__name__} a state; only arrays and their types have one")
+        pickle._Unpickler.dispatch[pickle.BUILD[0]](self)  # type: ignore[arg-type]
+
+    dispatch[pickle.BUILD[0]] = _build
+
     def find_class(self, module: str, name: str) -> Any:
         known = _STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
         if known is None:
@@ -82,7 +98,7 @@ class _Array:
         if self.dtype.dtype.hasobject:
             if self.shape != () or not isinstance(self.raw, list):
                 raise InputError("an array of Python objects; expected arrays of numbers")
-            return _resolve(self.raw[0])
+            return self.raw[0]
         return _from_bytes(self.raw, self.dtype, self.shape, "F" if self.fortran else "C")
 
 
@@ -117,13 +133,25 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 
-def _resolve(value: Any) -> Any:
-    if isinstance(value, _Array):
-        return value.value()
-    if isinstance(value, dict):
-        return {key: _resolve(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_resolve(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.ndarray)):
-        return value
-    raise InputError(f"a {type(value).__name__}; only numpy arrays, numbers and text are read")
+class _Resolver:
+    """Puts arrays in place of their stand-ins, each object once: lists that hold a list twice each would never end."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, Any] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if id(value) not in self._seen:
+            self._seen[id(value)] = self._resolved(value)
+        return self._seen[id(value)]
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, _Array):
+            found = value.value()
+            return found if isinstance(found, (np.ndarray, np.generic)) else self(found)
+        if isinstance(value, dict):
+            return {key: self(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self(item) for item in value]
+        if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.ndarray)):
+            return value
+        raise InputError(f"a {type(value).__name__}; only numpy arrays, numbers and text are read")

@@ -11,6 +11,7 @@ from samref.datasets.dataset import MaskDataset
 from samref.datasets.voc_labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
 from samref.errors import DatasetError, InputError
 from samref.images import read_image
+from samref.lists import read_lines
 from samref.prompts.regions import SplitThenMerge
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
@@ -137,8 +138,8 @@ class VocDataset(MaskDataset):
                 f"{path} is missing; expected the layout of VOC2012 below dataset.root={self.root} "
                 "(`python -m samref.datasets voc` says where it comes from)"
             )
-        # Lists of other makers have paths to image and label on each line.
-        names = [Path(line.split()[0]).stem for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # Lists of other makers have paths to image and label on each line. A name listed twice is one image.
+        names = list(dict.fromkeys(Path(words[0]).stem for words in read_lines(path)))
         if not names:
             raise DatasetError(f"{path} lists no images; choose another dataset.split")
         return names

@@ -19,6 +19,7 @@ Labels = npt.NDArray[np.uint8]
 
 BACKGROUND, IGNORE, CLASSES = 0, 255, 21
 DEFAULT_MAPS = "attn_highres"
+SHOWN = 6
 
 
 def read_labels(path: Path) -> Labels:
@@ -52,14 +53,26 @@ def read_activation_labels(path: Path, original_size: tuple[int, int], maps: str
         InputError: if the file is not of this kind.
     """
     content = read_dict(path)
-    keys, scores = _keys_and_scores(content, path, maps)
-    classes = np.concatenate([[BACKGROUND], np.asarray(keys, np.int64).reshape(-1) + 1])
+    try:
+        keys, scores = _keys_and_scores(content, path, maps)
+        classes = np.concatenate([[BACKGROUND], np.asarray(keys, np.int64).reshape(-1) + 1])
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} has keys or score maps that are no arrays of numbers ({reason})") from None
     if scores.ndim != 3 or len(scores) != len(classes) - 1 or (len(scores) and 0 in scores.shape):
         raise InputError(
             f"{path} has {len(classes) - 1} keys and score maps of shape {scores.shape}; expected K x h x w"
         )
+    if len(set(classes.tolist())) < len(classes):
+        raise InputError(f"{path} names a class twice among its keys {(classes[1:] - 1).tolist()[:SHOWN]}")
+    if not np.isfinite(scores).all():
+        raise InputError(f"{path} has score maps with values that are no finite numbers; expected scores in [0, 1]")
     if classes.min() < 0 or classes.max() >= CLASSES:
-        raise InputError(f"{path} has the keys {(classes[1:] - 1).tolist()}; expected classes 0 to {CLASSES - 2}")
+        raise InputError(
+            f"{path} has the keys {(classes[1:] - 1).tolist()[:SHOWN]}; expected classes 0 to {CLASSES - 2}"
+        )
     if not len(scores):
         return np.zeros(original_size, np.uint8)
     height, width = original_size

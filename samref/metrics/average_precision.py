@@ -58,8 +58,8 @@ def average_precision(
     _check(iou_types, protocol)
     content = _content(ground_truth)
     results = list(results)
-    _check_images(results, {image["id"] for image in content["images"]})
     truth, numbers = ground_truth_records(content, image_ids)
+    _check_images(results, {image["id"] for image in content["images"]})
     found = result_records(results, truth, numbers)
     if protocol == "lvis":
         truth, found = federated(truth, found, MAX_DETECTIONS)

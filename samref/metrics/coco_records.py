@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as mask_codec
 
 from samref.errors import InputError
+from samref.images import MAX_PIXELS
+from samref.segmentation import as_rle
 
 Record = dict[str, Any]
 RunLengths = dict[str, Any]
@@ -30,11 +31,15 @@ def ground_truth_records(content: Mapping[str, Any], image_ids: Iterable[Any] | 
     Raises:
         InputError: if a segment cannot be read or an image has no size.
     """
+    _demand_records(content)
     allowed = None if image_ids is None else set(image_ids)
-    images = [image for image in content["images"] if allowed is None or image["id"] in allowed]
+    # An image that is listed twice counts once, as its first record says; data sets read it so, too.
+    images = list({image["id"]: image for image in reversed(content["images"])}.values())[::-1]
+    images = [image for image in images if allowed is None or image["id"] in allowed]
     numbers = {image["id"]: number for number, image in enumerate(sorted(images, key=_by_id), start=1)}
     sizes = {image["id"]: _size(image) for image in images}
     kept = [annotation for annotation in content.get("annotations", []) if annotation["image_id"] in numbers]
+    _demand_known_categories(kept, content["categories"])
     truth = {
         "images": [{**image, "id": numbers[image["id"]]} for image in images],
         "annotations": [
@@ -101,46 +106,97 @@ def run_lengths(segmentation: Any, original_size: tuple[int, int]) -> RunLengths
         original_size: (H, W) of the image.
 
     Raises:
-        InputError: if it is none of these, or is of another size.
+        InputError: if it is none of these, is of another size, or does not fill the image: evaluators would count such
+            a mask as a miss and say nothing, or read memory that is not theirs.
     """
     try:
-        if isinstance(segmentation, Mapping):
-            # Evaluators count a mask of another size as a miss and say nothing.
-            if tuple(segmentation["size"]) != original_size:
-                raise InputError(f"a mask is {tuple(segmentation['size'])} (H, W); its image is {original_size}")
-            if not isinstance(segmentation["counts"], list):
-                return {"size": list(original_size), "counts": segmentation["counts"]}
-            return dict(mask_codec.frPyObjects(dict(segmentation), *original_size))
-        if not segmentation:
-            return dict(mask_codec.encode(np.zeros(original_size, np.uint8, order="F")))
-        return dict(mask_codec.merge(mask_codec.frPyObjects(segmentation, *original_size)))
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(
-            f"a segmentation is neither polygons nor run lengths ({type(error).__name__}: {error}): "
-            f"{str(segmentation)[:60]}"
-        ) from error
+        return as_rle(segmentation, original_size)
+    except InputError as error:
+        raise InputError(f"a mask cannot be scored: {error}: {str(segmentation)[:60]}") from error
+
+
+def check_ground_truth(content: Any) -> None:
+    """Checks that a file's content is ground truth that can be scored against, mask by mask.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
+    if not isinstance(content, Mapping) or "images" not in content or "categories" not in content:
+        raise InputError("the ground truth is no COCO annotations file: expected images, annotations and categories")
+    ground_truth_records(content, None)
+
+
+def is_category(value: Any) -> bool:
+    """Whether evaluators can tell a category by this id."""
+    return type(value) is int and abs(value) < 1 << 31
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number."""
+    return isinstance(value, (int, float)) and abs(value) <= _LARGEST
+
+
+_LARGEST = 1e300
+
+
+def _demand_records(content: Mapping[str, Any]) -> None:
+    """That every record has the fields that the evaluation looks up; later faults would cost a finished run."""
+    fields = {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id",)}
+    for part, names in fields.items():
+        records = content.get(part, [])
+        if not isinstance(records, list):
+            raise InputError(f"{part} of the ground truth is a {type(records).__name__}; expected a list")
+        for place, record in enumerate(records):
+            for name in names:
+                value = record.get(name) if isinstance(record, Mapping) else None
+                numbered = name == "category_id" or part == "categories"
+                if not (is_category(value) if numbered else isinstance(value, (int, str))):
+                    raise InputError(
+                        f"record {place} of the ground truth's {part} has the {name} {str(value)[:40]!r}; "
+                        f"expected {'a number' if numbered else 'a number or a name'}: mend or remove that record"
+                    )
+
+
+def _demand_known_categories(annotations: Iterable[Mapping[str, Any]], categories: Iterable[Mapping[str, Any]]) -> None:
+    known = {category["id"] for category in categories}
+    for annotation in annotations:
+        if annotation["category_id"] not in known:
+            raise InputError(
+                f"an annotation of image {annotation['image_id']!r} has the category {annotation['category_id']}, "
+                "which the ground truth does not list"
+            )
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int]:
-    if not image.get("height") or not image.get("width"):
-        raise InputError(f"image {image['id']!r} of the ground truth has no height and width, which scoring needs")
-    return int(image["height"]), int(image["width"])
+    height, width = image.get("height"), image.get("width")
+    if not (type(height) is int and type(width) is int and height > 0 and width > 0):
+        raise InputError(
+            f"image {image['id']!r} of the ground truth has height {height!r} and width {width!r}, which scoring needs"
+        )
+    if height * width > MAX_PIXELS:
+        raise InputError(f"image {image['id']!r} of the ground truth is {height} x {width}; that is too large")
+    return height, width
 
 
 def _annotation(
     annotation: Mapping[str, Any], number: int, numbers: Mapping[Any, int], size: tuple[int, int]
 ) -> Record:
     segment = run_lengths(annotation.get("segmentation"), size)
-    crowd = int(annotation.get("iscrowd") or 0)
+    box, area = annotation.get("bbox"), annotation.get("area")
+    whole = isinstance(box, (list, tuple)) and len(box) == 4 and all(map(is_number, box))
+    if box and not whole:
+        raise InputError(
+            f"an annotation of image {annotation['image_id']!r} has the bbox {str(box)[:60]}; expected x, y, width "
+            "and height"
+        )
+    crowd = int(annotation.get("iscrowd") in (1, True))
     return {
         "id": number,
         "image_id": numbers[annotation["image_id"]],
         "category_id": annotation["category_id"],
         "segmentation": segment,
-        "bbox": list(annotation.get("bbox") or mask_codec.toBbox(segment)),
-        "area": float(annotation.get("area", mask_codec.area(segment))),
+        "bbox": [float(value) for value in (box or mask_codec.toBbox(segment))],
+        "area": float(area if is_number(area) else mask_codec.area(segment)),  # type: ignore[arg-type]
         "iscrowd": crowd,
     }
 

@@ -166,9 +166,9 @@ def test_the_metric_collects_images_and_reads_a_file(tmp_path):
     ("change", "complaint"),
     [
         ({"image_id": 5}, "image 5, which the ground truth does not list"),
-        ({"segmentation": {"size": [45, 60]}}, "neither polygons nor run lengths"),
+        ({"segmentation": {"size": [45, 60]}}, "expected size and counts"),
         ({"segmentation": None}, "neither segmentation nor bbox"),
-        ({"segmentation": encode(np.ones((60, 45), bool))}, r"is \(60, 45\) \(H, W\); its image is \(45, 60\)"),
+        ({"segmentation": encode(np.ones((60, 45), bool))}, r"of size \[60, 45\]; expected the image's \[45, 60\]"),
     ],
 )
 def test_results_that_cannot_be_scored_are_named(change, complaint):
@@ -189,5 +189,5 @@ def test_what_is_no_ground_truth_or_no_option_is_named(tmp_path):
     with pytest.raises(ConfigError, match="protocol 'voc'"):
         AveragePrecision(truth, protocol="voc")
     del truth["images"][0]["height"]
-    with pytest.raises(InputError, match="no height and width"):
+    with pytest.raises(InputError, match="height None and width 60"):
         average_precision(truth, results)
