@@ -1,14 +1,15 @@
 """The command line: `python run.py [group=option ...] [key=value ...]`; see README.md and `--help`."""
 
+import os
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from samref.configs import config_dir, with_choices
+from samref.configs import config_dir, in_a_sentence, with_choices
 from samref.errors import SamrefError
 from samref.report.screen import print_report
 from samref.runner import run
@@ -19,15 +20,28 @@ def main(cfg: DictConfig) -> None:
     """Runs one job and prints what came out."""
     context = HydraConfig.get()
     command = " ".join(["python run.py", *context.overrides.task])
+    sweep = context.mode == RunMode.MULTIRUN
     try:
         report = run(with_choices(cfg, context.runtime.choices), command)
+        print_report(report, brief=sweep)
+        failed = len(report["failures"])
+        said = f"{failed} image{'s' * (failed > 1)} failed, see above and `failures` in report.json" if failed else None
     except SamrefError as error:
-        # The exception class that Hydra prints as its message alone, without a traceback.
-        raise CompactHydraException(f"error: {error}") from None
-    print_report(report, brief=context.mode == RunMode.MULTIRUN)
-    if report["failures"]:
-        raise CompactHydraException(f"error: {len(report['failures'])} images failed, see failures in report.json")
+        said = str(error)
+    if said is not None and sweep:
+        # The sweep's other jobs still run, and it ends with an exit code that says so.
+        raise CompactHydraException(said)
+    if said is not None:
+        sys.exit(f"error: {said}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    wanted = os.environ.get("HYDRA_FULL_ERROR")
+    # With this set Hydra hands errors on in place of printing them in its own, longer way.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        main()
+    except HydraException as error:
+        if wanted:
+            raise
+        sys.exit(f"error: {in_a_sentence(error)}")

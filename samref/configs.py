@@ -35,11 +35,22 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
     except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(in_a_sentence(error)) from error
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg["hydra"]
     return with_choices(cfg, choices)
+
+
+def in_a_sentence(error: HydraException) -> str:
+    """What Hydra says over several lines of an unknown option or key, on one, without the folders it searched."""
+    told = str(error).partition("Config search path")[0]
+    lines = [line.strip() for line in told.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
+    head, listed = kept[:1], kept[1:]
+    if listed and listed[0].startswith("Available options"):
+        listed = [f"{listed[0]} {', '.join(listed[1:])}"]
+    return "; ".join(part.rstrip(".") for part in [*head, *listed])
 
 
 def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:

@@ -60,10 +60,11 @@ def read_state_dict(path: Path) -> StateDict:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive fails in as many ways as it has formats
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch's own sentence advises to load the file without weights_only, which nobody should.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise WeightsError(
-            f"cannot read {path} as a checkpoint ({reason}); expected a state dict saved by torch or "
-            "safetensors: download it again"
+            f"cannot read {path} as a checkpoint ({reason}): it is damaged, or holds more than names and tensors; "
+            "expected a state dict saved by torch or safetensors: download it again"
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         keys = _some(list(map(str, state))) if isinstance(state, Mapping) else type(state).__name__
