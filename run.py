@@ -12,12 +12,14 @@ from omegaconf import DictConfig
 from samref.configs import config_dir, in_a_sentence, with_choices
 from samref.errors import SamrefError
 from samref.report.screen import print_report
-from samref.runner import run
 
 
 @hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Runs one job and prints what came out."""
+    # PyTorch and Lightning take seconds to import: neither `--help` nor a mistyped option should wait for them.
+    from samref.runner import run
+
     context = HydraConfig.get()
     command = " ".join(["python run.py", *context.overrides.task])
     sweep = context.mode == RunMode.MULTIRUN
