@@ -12,7 +12,9 @@ from samref.errors import ConfigError
 
 
 class _Builder(Protocol):
-    def __call__(self, name: str, weights: str | None, sha256: str | None, device: str) -> SamBackbone: ...
+    def __call__(
+        self, name: str, weights: str | None, sha256: str | None, device: str, precision: str, compile: bool
+    ) -> SamBackbone: ...
 
 
 BACKBONES: dict[str, _Builder] = {
@@ -28,7 +30,12 @@ BACKBONES: dict[str, _Builder] = {
 
 
 def build_backbone(
-    name: str, weights: str | None = None, device: str = "cpu", sha256: str | None = None
+    name: str,
+    weights: str | None = None,
+    device: str = "cpu",
+    sha256: str | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> SamBackbone:
     """A frozen backbone with its weights.
 
@@ -37,11 +44,15 @@ def build_backbone(
         weights: path of a checkpoint, or None for the published one, fetched at first use.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         sha256: accept only a file with this hash.
+        precision: arithmetic of the image encoder: `fp32`, `bf16` or `fp16`.
+        compile: whether `torch.compile` translates the image encoder.
 
     Raises:
-        ConfigError: for an unknown name or device.
+        ConfigError: for an unknown name, device or precision.
         WeightsError: when the weights cannot be found, verified or loaded.
     """
     if name not in BACKBONES:
         raise ConfigError(f"backbone is {name!r}; expected one of {', '.join(BACKBONES)}")
-    return BACKBONES[name](name=name, weights=weights, sha256=sha256, device=device)
+    return BACKBONES[name](
+        name=name, weights=weights, sha256=sha256, device=device, precision=precision, compile=compile
+    )

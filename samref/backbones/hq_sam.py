@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from samref.backbones.decoder import HqMaskDecoder, hq_features
@@ -19,8 +20,9 @@ class HqSamBackbone(SamBackbone):
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """See `SamBackbone.encode_pixels`."""
-        features, early = self.image_encoder(pixels)
-        return features, (hq_features(self.mask_decoder, features, early[0]),)
+        features, early = self._encoder(pixels)
+        with torch.no_grad():
+            return features, (hq_features(self.mask_decoder, features, early),)
 
 
 class HqSam(HqSamBackbone):
@@ -31,10 +33,20 @@ class HqSam(HqSamBackbone):
         weights: path of a checkpoint, or None for the published one.
         sha256: accept only a file with this hash.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: see `SamBackbone`.
+        compile: see `SamBackbone`.
     """
 
-    def __init__(self, name: str, weights: str | None = None, sha256: str | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str,
+        weights: str | None = None,
+        sha256: str | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        compile: bool = False,
+    ) -> None:
         target = resolve_device(device)
-        super().__init__(name, hq_sam_modules(name.removeprefix("hq_")))
+        super().__init__(name, hq_sam_modules(name.removeprefix("hq_")), precision=precision, compile=compile)
         self.load(weights, sha256)
         self.to(target)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from samref.backbones.modules import mobile_sam_modules
 from samref.backbones.sam_backbone import SamBackbone, resolve_device
 
@@ -16,6 +14,8 @@ class MobileSam(SamBackbone):
         weights: path of a checkpoint, or None for the published one.
         sha256: accept only a file with this hash.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: see `SamBackbone`.
+        compile: see `SamBackbone`.
     """
 
     def __init__(
@@ -24,13 +24,10 @@ class MobileSam(SamBackbone):
         weights: str | None = None,
         sha256: str | None = None,
         device: str = "auto",
+        precision: str = "fp32",
+        compile: bool = False,
     ) -> None:
         target = resolve_device(device)
-        super().__init__(name, mobile_sam_modules())
+        super().__init__(name, mobile_sam_modules(), precision=precision, compile=compile)
         self.load(weights, sha256)
         self.to(target)
-
-    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """See `SamBackbone.encode_pixels`; TinyViT's early features are HQ-SAM's and not wanted here."""
-        features, _ = self.image_encoder(pixels)
-        return features, ()

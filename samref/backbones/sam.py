@@ -14,10 +14,20 @@ class Sam(SamBackbone):
         weights: path of a checkpoint, or None for the published one.
         sha256: accept only a file with this hash.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: see `SamBackbone`.
+        compile: see `SamBackbone`.
     """
 
-    def __init__(self, name: str, weights: str | None = None, sha256: str | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str,
+        weights: str | None = None,
+        sha256: str | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        compile: bool = False,
+    ) -> None:
         target = resolve_device(device)
-        super().__init__(name, sam_modules(name))
+        super().__init__(name, sam_modules(name), precision=precision, compile=compile)
         self.load(weights, sha256)
         self.to(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from samref.backbones.decoder import MASKS, Extent, MaskDecoder, predict_iou
+from samref.backbones.encoder import Encoder
 from samref.backbones.two_way import SharedImage
 from samref.backbones.weights import load_checkpoint
 from samref.errors import ConfigError, InputError
@@ -43,6 +45,8 @@ class SamBackbone(nn.Module):
         name: option name of the config group.
         modules: the model's parts, with or without weights.
         weights_sha256: hash of the weights; "" for random ones.
+        precision: arithmetic of the image encoder: `fp32`, `bf16` or `fp16`. Embeddings are float32 in any case.
+        compile: whether `torch.compile` translates the image encoder.
     """
 
     image_encoder: Any
@@ -52,13 +56,21 @@ class SamBackbone(nn.Module):
     pixel_std: Tensor
     decoder_class = MaskDecoder
 
-    def __init__(self, name: str, modules: SamModules, weights_sha256: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        modules: SamModules,
+        weights_sha256: str = "",
+        precision: str = "fp32",
+        compile: bool = False,
+    ) -> None:
         super().__init__()
         self.name = name
         self.weights_sha256 = weights_sha256
         self.image_encoder = modules.image_encoder
         self.prompt_encoder = modules.prompt_encoder
         self.mask_decoder = modules.mask_decoder
+        self._encoder = Encoder(self.image_encoder, precision, compile)
         self._decoder: tuple[Any, MaskDecoder] | None = None
         self._image: tuple[Tensor, MaskDecoder, bool, SharedImage] | None = None
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
@@ -92,7 +104,7 @@ class SamBackbone(nn.Module):
     @property
     def encoder_id(self) -> str:
         """What decides an embedding beside the image and the weights."""
-        return f"{PREPROCESSING} {self.img_size}"
+        return f"{PREPROCESSING} {self.img_size} {self._encoder.arithmetic}"
 
     @property
     def img_size(self) -> int:
@@ -131,11 +143,27 @@ class SamBackbone(nn.Module):
         Raises:
             InputError: for an array of another shape or type.
         """
-        check_image(image)
-        original_size = (image.shape[0], image.shape[1])
-        input_size = resized_size(original_size, self.img_size)
-        features, interm = self.encode_pixels(self.preprocess(image, input_size))
-        return Embedding(features, original_size, input_size, interm)
+        return self.encode_batch([image])[0]
+
+    def encode_batch(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Embedding]:
+        """Encodes images of any sizes in one pass, which keeps an accelerator busier than one at a time.
+
+        Args:
+            images: one or more of H x W x 3 uint8 RGB.
+
+        Raises:
+            InputError: for an array of another shape or type.
+        """
+        for image in images:
+            check_image(image)
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        resized = [resized_size(size, self.img_size) for size in sizes]
+        pixels = [self.preprocess(image, size) for image, size in zip(images, resized, strict=True)]
+        features, interm = self.encode_pixels(torch.cat(pixels))
+        return [
+            Embedding(features[i : i + 1], sizes[i], resized[i], tuple(part[i : i + 1] for part in interm))
+            for i in range(len(images))
+        ]
 
     def preprocess(self, image: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> Tensor:
         """The encoder's input: resized with PIL's antialiased bilinear filter, normalised, padded.
@@ -157,12 +185,13 @@ class SamBackbone(nn.Module):
         """Runs the image encoder on preprocessed pixels.
 
         Args:
-            pixels: 1 x 3 x img_size x img_size float32, normalised and padded.
+            pixels: B x 3 x img_size x img_size float32, normalised and padded.
 
         Returns:
-            1 x C x h x w features, and the intermediate features that `decode_embeddings` wants.
+            B x C x h x w features, and the intermediate features that the decoder wants, as `Embedding.interm`.
         """
-        return self.image_encoder(pixels), ()
+        features, _ = self._encoder(pixels)
+        return features, ()
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:
         """Decodes N prompted masks of one image.

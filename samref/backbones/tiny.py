@@ -25,20 +25,38 @@ class TinySam(SamBackbone):
         img_size: side of the model frame, a multiple of 8.
         seed: of the parameters; the caller's random state is left alone.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: see `SamBackbone`.
+        compile: see `SamBackbone`.
     """
 
-    def __init__(self, name: str = "tiny", img_size: int = 128, seed: int = 0, device: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str = "tiny",
+        img_size: int = 128,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "fp32",
+        compile: bool = False,
+    ) -> None:
         target = resolve_device(device)
-        super().__init__(name, tiny_modules(img_size, seed, hq=False))
+        super().__init__(name, tiny_modules(img_size, seed, hq=False), precision=precision, compile=compile)
         self.to(target)
 
 
 class TinyHqSam(HqSamBackbone):
     """An HQ-SAM of the same kind; arguments as for `TinySam`."""
 
-    def __init__(self, name: str = "tiny_hq", img_size: int = 128, seed: int = 0, device: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str = "tiny_hq",
+        img_size: int = 128,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "fp32",
+        compile: bool = False,
+    ) -> None:
         target = resolve_device(device)
-        super().__init__(name, tiny_modules(img_size, seed, hq=True))
+        super().__init__(name, tiny_modules(img_size, seed, hq=True), precision=precision, compile=compile)
         self.to(target)
 
 

@@ -40,15 +40,16 @@ def random_prompts(count, size, mask_input_size, parts=("point", "box", "mask"),
 
 
 class FeaturesOnly(torch.nn.Module):
-    """An encoder that returns the embedding alone, as segment-anything's predictor expects."""
+    """A packaged encoder that returns the embedding alone, as segment-anything's predictor expects."""
 
     def __init__(self, backbone):
         super().__init__()
-        self.backbone = [backbone]
+        self.encoder = backbone.image_encoder
         self.img_size = backbone.img_size
 
     def forward(self, pixels):
-        return self.backbone[0].encode_pixels(pixels)[0]
+        outputs = self.encoder(pixels)
+        return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def predictor_of(backbone):

@@ -34,7 +34,8 @@ def predictor(mobile_sam):
 
 
 def test_the_embedding_is_sams_predictors(embedding, predictor):
-    assert torch.equal(embedding.features, predictor.features)
+    # Batch norms folded, sums in another order: features are of the order of 1.
+    torch.testing.assert_close(embedding.features, predictor.features, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("parts", COMBINATIONS)

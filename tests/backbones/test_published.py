@@ -84,7 +84,8 @@ def test_light_hq_sam_decodes_as_the_package_does(hq_tiny):
             interm_embeddings=early,
         )
     chosen = candidates.multi_iou.argmax(dim=1)
-    torch.testing.assert_close(embedding.features, features, atol=1e-6, rtol=0)
+    scale = features.abs().max()
+    torch.testing.assert_close(embedding.features / scale, features / scale, atol=1e-5, rtol=0)
     torch.testing.assert_close(candidates.multi_logits[torch.arange(2), chosen], best[:, 0], atol=1e-5, rtol=0)
     torch.testing.assert_close(candidates.multi_iou.amax(dim=1), iou[:, 0], atol=1e-5, rtol=0)
 
