@@ -34,7 +34,8 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     try:
         with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
             cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
-    except HydraException as error:
+    # Hydra lets some values through to its own code's plain errors: prompts=3, a lone bracket.
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(in_a_sentence(error)) from error
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
@@ -42,7 +43,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     return with_choices(cfg, choices)
 
 
-def in_a_sentence(error: HydraException) -> str:
+def in_a_sentence(error: Exception) -> str:
     """What Hydra says over several lines of an unknown option or key, on one, without the folders it searched."""
     told = str(error).partition("Config search path")[0]
     lines = [line.strip() for line in told.splitlines()]
@@ -109,8 +110,15 @@ def compose_options(
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain Python values, with every interpolation resolved."""
-    container = OmegaConf.to_container(cfg, resolve=True)
+    """The configuration as plain Python values, with every interpolation resolved.
+
+    Raises:
+        ConfigError: for an interpolation of what is not there.
+    """
+    try:
+        container = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(in_a_sentence(error)) from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 

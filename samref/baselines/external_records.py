@@ -32,6 +32,8 @@ class RecordMasks:
         self._records = read_coco(path, "refiner.masks").records
         self._of_image: dict[str, list[Record]] = defaultdict(list)
         for record in self._records:
+            if not isinstance(record, dict):
+                raise InputError(f"{path} holds the record {str(record)[:60]}; expected objects with an image_id")
             self._of_image[str(record.get("image_id"))].append(record)
 
     def open(self, sample: Sample) -> Callable[[int], BoolArray]:
@@ -51,9 +53,10 @@ class RecordMasks:
 
     def _match(self, sample: Sample) -> list[Record]:
         found, coarse = self._of_image.get(str(sample.image_id), []), sample.meta.get("records", ())
-        by_id = {record["id"]: record for record in found if "id" in record}
-        if coarse and all(record.get("id") in by_id for record in coarse):
-            matched = [by_id[record["id"]] for record in coarse]
+        # Ids of any kind are compared as text: a damaged file may hold some that cannot be looked up.
+        by_id = {str(record["id"]): record for record in found if "id" in record}
+        if coarse and all("id" in record and str(record["id"]) in by_id for record in coarse):
+            matched = [by_id[str(record["id"])] for record in coarse]
         elif len(found) == len(sample.masks):
             matched = found
         else:

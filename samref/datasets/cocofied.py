@@ -114,7 +114,9 @@ def cocofy(lvis: dict[str, Any]) -> dict[str, Any]:
     parts = ("images", "annotations", "categories")
     if not isinstance(lvis, dict) or not all(isinstance(lvis.get(part), list) for part in parts):
         raise DatasetError("an LVIS file holds the lists images, annotations and categories; this one does not")
-    if not all("synset" in category for category in lvis["categories"]):
+    for part, keys in (("images", ()), ("annotations", ("category_id",)), ("categories", ("id",))):
+        _demand_keys(lvis[part], part, keys)
+    if not all(isinstance(category.get("synset"), str) for category in lvis["categories"]):
         raise DatasetError("the categories have no synset, so this is not an LVIS file")
     by_synset = {synset: (coco_id, name) for coco_id, name, synset in COCO_SYNSETS}
     kept = {
@@ -157,6 +159,17 @@ def cocofy_file(source: Path, target: Path) -> str:
         f"{target}: {len(reduced['annotations'])} of {len(lvis['annotations'])} annotations in "
         f"{len(reduced['categories'])} of COCO's {len(COCO_SYNSETS)} categories, {len(reduced['images'])} images"
     )
+
+
+def _demand_keys(records: list[Any], part: str, keys: tuple[str, ...]) -> None:
+    for place, record in enumerate(records):
+        if not isinstance(record, dict) or not all(type(record.get(key)) is int for key in keys):
+            expected = f"an object with {' and '.join(keys)}" if keys else "an object"
+            raise DatasetError(f"record {place} of {part} is {str(record)[:60]}; expected {expected}")
+        for key in FEDERATED if part == "images" else ():
+            ids = record.get(key, [])
+            if not isinstance(ids, list) or not all(type(item) is int for item in ids):
+                raise DatasetError(f"record {place} of {part} has the {key} {str(ids)[:60]}; expected a list of ids")
 
 
 def _mapped(ids: Iterable[int], table: dict[int, int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from samref.datasets.coco import CocoDataset
 from samref.datasets.coco_files import CocoFile
@@ -44,9 +45,13 @@ class LvisDataset(CocoDataset):
         federated = ("neg_category_ids", "not_exhaustive_category_ids")
         for image in truth.images:
             record = image if isinstance(image, dict) else {}
-            missing = [key for key in federated if not isinstance(record.get(key), list)]
+            missing = [key for key in federated if not _is_list_of_ids(record.get(key))]
             if missing:
                 raise DatasetError(
                     f"image {record.get('id')} of {truth.path} has no {missing[0]}, so it is not LVIS ground truth; "
                     "use dataset=coco for COCO's"
                 )
+
+
+def _is_list_of_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)

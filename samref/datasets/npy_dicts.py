@@ -1,8 +1,8 @@
 """Reads dictionaries of arrays from `.npy` files, which hold them as pickles, without trusting the pickle.
 
 Unpickling may call anything that a file names. Here it reaches only the stand-ins below, which note what numpy's own
-functions would have been called with; arrays are then built from their bytes. The unpickler is the one written in Python:
-the one in C makes a table as large as a file says, gigabytes for a file of twenty bytes, and lets a file change the
+functions would have been called with; arrays are then built from their bytes. The unpickler is the one in pure Python:
+that in C makes a table as large as a file says, gigabytes for a file of twenty bytes, and lets a file change the
 attributes of what it has found.
 """
 

@@ -13,6 +13,8 @@ from samref.images import MAX_PIXELS
 from samref.segmentation import as_rle
 
 Record = dict[str, Any]
+FREQUENCIES = ("r", "c", "f")
+FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
 RunLengths = dict[str, Any]
 
 
@@ -41,18 +43,21 @@ def ground_truth_records(content: Mapping[str, Any], image_ids: Iterable[Any] | 
     kept = [annotation for annotation in content.get("annotations", []) if annotation["image_id"] in numbers]
     _demand_known_categories(kept, content["categories"])
     truth = {
-        "images": [{**image, "id": numbers[image["id"]]} for image in images],
+        "images": [{**_with_known(image, content["categories"]), "id": numbers[image["id"]]} for image in images],
         "annotations": [
             _annotation(annotation, k, numbers, sizes[annotation["image_id"]]) for k, annotation in enumerate(kept, 1)
         ],
         # Reduced to COCO's categories, LVIS files lose the frequency that LVIS evaluators look for.
-        "categories": [{"frequency": "f", **category} for category in content["categories"]],
+        "categories": [
+            {**category, "frequency": category["frequency"] if category.get("frequency") in FREQUENCIES else "f"}
+            for category in content["categories"]
+        ],
     }
     return truth, numbers
 
 
 def result_records(results: Iterable[Mapping[str, Any]], truth: Record, numbers: Mapping[Any, int]) -> list[Record]:
-    """Results of known images with their masks' own boxes and areas.
+    """Results of known images and categories with their masks' own boxes and areas.
 
     Args:
         results: COCO results: `image_id, category_id, score` and `segmentation`, or `bbox` where there is none.
@@ -63,7 +68,13 @@ def result_records(results: Iterable[Mapping[str, Any]], truth: Record, numbers:
         InputError: if a result has neither mask nor box, or a mask of another size than its image.
     """
     images = {image["id"]: image for image in truth["images"]}
-    kept = [(result, numbers[result["image_id"]]) for result in results if result["image_id"] in numbers]
+    # A category that the ground truth does not have is evaluated nowhere, and evaluators stumble over it.
+    categories = {category["id"] for category in truth["categories"]}
+    kept = [
+        (result, numbers[result["image_id"]])
+        for result in results
+        if result["image_id"] in numbers and result["category_id"] in categories
+    ]
     return [_result(result, k, images[number]) for k, (result, number) in enumerate(kept, 1)]
 
 
@@ -155,6 +166,15 @@ def _demand_records(content: Mapping[str, Any]) -> None:
                         f"record {place} of the ground truth's {part} has the {name} {str(value)[:40]!r}; "
                         f"expected {'a number' if numbered else 'a number or a name'}: mend or remove that record"
                     )
+
+
+def _with_known(image: Mapping[str, Any], categories: Iterable[Mapping[str, Any]]) -> Record:
+    """An image record whose lists of categories name none that the file lacks: evaluators stumble over those."""
+    lists = {key: image[key] for key in FEDERATED if key in image}
+    if not all(isinstance(ids, list) for ids in lists.values()):
+        raise InputError(f"image {image['id']!r} of the ground truth has no lists in {' and '.join(lists)}")
+    known = {category["id"] for category in categories} if lists else set()
+    return {**image, **{key: [c for c in ids if is_category(c) and c in known] for key, ids in lists.items()}}
 
 
 def _demand_known_categories(annotations: Iterable[Mapping[str, Any]], categories: Iterable[Mapping[str, Any]]) -> None:

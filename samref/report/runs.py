@@ -58,10 +58,16 @@ class Run:
     def value(self, metric: str, part: str) -> float | None:
         """A metric as tables show it: percent, or the time of the refinement for `minutes` and `hours`."""
         if metric in SECONDS:
-            total = self.report.get("timing", {}).get("total") if part == REFINED else None
-            return None if total is None else float(total) / SECONDS[metric]
-        found = (self.report.get("metrics") or {}).get(part, {}).get(metric)
-        return None if found is None or not math.isfinite(found) else 100.0 * float(found)
+            total = _number(self.report.get("timing"), "total") if part == REFINED else None
+            return None if total is None else total / SECONDS[metric]
+        found = _number(self.report["metrics"].get(part), metric)
+        return None if found is None else 100.0 * found
+
+
+def _number(values: Any, key: str) -> float | None:
+    """A finite number of a report, None for anything else: reports may be damaged, or of other versions."""
+    found = values.get(key) if isinstance(values, Mapping) else None
+    return float(found) if isinstance(found, (int, float)) and abs(found) < math.inf else None
 
 
 class _Missing:
