@@ -1,10 +1,11 @@
 # `make` lists what there is. Everything below works from a bare checkout: .venv is made and filled when needed.
 PYTHON ?= python3
 VENV   ?= .venv
+SEED   ?= 0
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench tables weights clean
+.PHONY: help demo test lint bench fuzz faults tables weights clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,12 @@ lint: $(VENV)/.dev  ## ruff and mypy
 
 bench: $(VENV)/.dev  ## speed, as ratios measured in one run
 	$(PY) -m benchmarks
+
+fuzz: $(VENV)/.dev  ## 20,000 damaged files against every loader; SEED=n for others
+	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.fuzz --inputs 20000 --seed $(SEED)
+
+faults: $(VENV)/.dev  ## kills, full disks, cut downloads, corrupted files, a soak; SEED=n for other moments
+	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.faults --seed $(SEED)
 
 tables: $(VENV)/.run  ## every table of the paper: paper, ours, difference, command
 	$(PY) -m samref.report tables

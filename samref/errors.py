@@ -4,6 +4,10 @@
 class SamrefError(Exception):
     """Base of every error whose message is meant for the user; `run.py` prints it as one sentence."""
 
+    def __str__(self) -> str:
+        # Names in damaged files may hold half characters, which no terminal or file takes.
+        return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 class InputError(SamrefError, ValueError):
     """A value, shape or file content that is not what was promised (also a `ValueError`)."""

@@ -162,7 +162,7 @@ def _finite_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> l
     except OverflowError:
         raise InputError("a polygon holds numbers that are too large") from None
     low, high = numbers.min(), numbers.max()
-    if size is not None and not max(abs(low), abs(high)) <= FARTHEST * max(size):
+    if size is not None and not max(abs(low), abs(high)) <= FARTHEST * min(max(size), MOST_PIXELS):
         raise InputError(f"a polygon has coordinates from {low:g} to {high:g}; the image is {size} (H, W)")
     return valid
 
