@@ -12,6 +12,8 @@ from samref.resampling import Taps, image_to_grid
 from samref.structures import FloatArray
 
 FORMS = ("center", "edt")
+# A cell that is exactly half covered is background, whatever the last bit of single precision says.
+HALF = np.float32(0.5 + 1e-6)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def gaussian_mask(
         gaussian = _resample(np.exp(depth * depth * (-prompt.gamma / crop.area)) * mask, rows, columns)
     omega = prompt.omega_expanded if expanded and prompt.omega_expanded is not None else prompt.omega
     background = np.float32(prompt.background * omega)
-    sign = np.where(coverage > 0.5, np.float32(omega), background)
+    sign = np.where(coverage > HALF, np.float32(omega), background)
     logits = np.full(mask_input_size, background, dtype=np.float32)
     seen = slice(top, top + coverage.shape[0]), slice(left, left + coverage.shape[1])
     logits[seen] = sign * np.where(coverage > 0, gaussian, np.float32(1.0))

@@ -2,8 +2,6 @@
 
 import numpy as np
 import torch
-from segment_anything import SamPredictor
-from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from samref.structures import Prompts
@@ -37,37 +35,6 @@ def random_prompts(count, size, mask_input_size, parts=("point", "box", "mask"),
         corners.reshape(count, 4).astype(np.float32) if "box" in parts else None,
         rng.normal(0, 10, (count, 1, *mask_input_size)).astype(np.float32) if "mask" in parts else None,
     )
-
-
-class FeaturesOnly(torch.nn.Module):
-    """A packaged encoder that returns the embedding alone, as segment-anything's predictor expects."""
-
-    def __init__(self, backbone):
-        super().__init__()
-        self.encoder = backbone.image_encoder
-        self.img_size = backbone.img_size
-
-    def forward(self, pixels):
-        outputs = self.encoder(pixels)
-        return outputs[0] if isinstance(outputs, tuple) else outputs
-
-
-def predictor_of(backbone):
-    """segment-anything's predictor on a backbone's weights, its mask decoder built by segment-anything."""
-    channels = backbone.mask_decoder.transformer_dim
-    transformer = backbone.mask_decoder.transformer
-    decoder = MaskDecoder(
-        transformer_dim=channels,
-        transformer=TwoWayTransformer(
-            depth=transformer.depth,
-            embedding_dim=channels,
-            mlp_dim=transformer.mlp_dim,
-            num_heads=transformer.num_heads,
-        ),
-        iou_head_hidden_dim=backbone.iou_head.layers[0].out_features,
-    )
-    decoder.load_state_dict(backbone.mask_decoder.state_dict())
-    return SamPredictor(Sam(FeaturesOnly(backbone), backbone.prompt_encoder, decoder).eval())
 
 
 def packaged_prediction(predictor, prompts, multimask_output):

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from benchmarks.plain import predictor_of
 from tests.backbones.prompting import (
     COMBINATIONS,
     packaged_prediction,
-    predictor_of,
     random_image,
     random_prompts,
 )

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.plain import predictor_of
 from samref.backbones.backbone import Backbone
 from samref.backbones.sam_backbone import resolve_device
 from samref.backbones.tiny import TinySam
@@ -12,7 +13,6 @@ from samref.structures import Prompts
 from tests.backbones.prompting import (
     COMBINATIONS,
     packaged_prediction,
-    predictor_of,
     random_image,
     random_prompts,
 )

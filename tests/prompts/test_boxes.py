@@ -3,8 +3,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
+from benchmarks.plain import cosines, elastic_box
 from samref.errors import ConfigError
 from samref.masks import crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
@@ -21,35 +21,7 @@ def cebox(mask, features, prompt):
 
 def plain_cebox(mask, features, prompt):
     """CEBox with the features really resized to the image; also the cosines, to see which are too close to call."""
-    tensor = torch.from_numpy(features)[None].double()
-    height, width = mask.shape
-    small = F.interpolate(torch.from_numpy(mask)[None, None].double(), features.shape[1:], mode="nearest")[0, 0]
-    if small.sum() == 0:
-        x, y = crop_mask(mask).innermost
-        small[int(y * features.shape[1] / height), int(x * features.shape[2] / width)] = 1
-    query = (tensor[0] * small).sum(dim=(1, 2)) / small.sum()
-    whole = F.interpolate(tensor, (height, width), mode="bilinear", align_corners=False)[0]
-    cosine = (F.cosine_similarity(query[:, None, None], whole, dim=0)).numpy()
-    similar = cosine >= prompt.similarity
-    rows, columns = np.nonzero(mask)
-    x0, y0, x1, y1 = columns.min(), rows.min(), columns.max(), rows.max()
-    for _ in range(prompt.steps):
-        dx = min(prompt.max_pixels, max(1, int(prompt.strip * (x1 - x0 + 1))))
-        dy = min(prompt.max_pixels, max(1, int(prompt.strip * (y1 - y0 + 1))))
-        left, top = max(0, x0 - dx), max(0, y0 - dy)
-        right, bottom = min(width - 1, x1 + dx), min(height - 1, y1 + dy)
-        strips = {
-            "left": similar[y0 : y1 + 1, left:x0],
-            "top": similar[top:y0, x0 : x1 + 1],
-            "right": similar[y0 : y1 + 1, x1 + 1 : right + 1],
-            "bottom": similar[y1 + 1 : bottom + 1, x0 : x1 + 1],
-        }
-        moves = {side: strip.size > 0 and strip.mean() > prompt.lam for side, strip in strips.items()}
-        x0, y0 = (left if moves["left"] else x0), (top if moves["top"] else y0)
-        x1, y1 = (right if moves["right"] else x1), (bottom if moves["bottom"] else y1)
-        if not any(moves.values()):
-            break
-    return (int(x0), int(y0), int(x1), int(y1)), cosine
+    return elastic_box(mask, features, prompt, torch.double), cosines(mask, features, torch.double)
 
 
 @settings(max_examples=80)
