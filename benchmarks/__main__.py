@@ -1,79 +1,88 @@
-"""`python -m benchmarks`: excavating all prompts of an image's masks, against the paper's steps taken plainly."""
+"""`python -m benchmarks`: what samref costs, as ratios measured in one run; results go to benchmarks/results/."""
 
 from __future__ import annotations
 
-import time
+import argparse
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
-from scipy.ndimage import distance_transform_edt, gaussian_filter
-from torch.nn import functional as F
 
-from samref.configs import build, compose_config
-from samref.geometry import resized_size
-from samref.prompts.excavation import Frame
-from samref.structures import Embedding
+from benchmarks.adaption import adaption_epochs
+from benchmarks.excavation import excavation_rows
+from benchmarks.grid import grid_rows
+from benchmarks.probe import probe
+from benchmarks.results import FOLDER, publish
+from benchmarks.sweep import sweep_rows
 
-IMG_SIZE, GRID, SIZE = 1024, (256, 256), (480, 854)
-
-
-def blobs(count: int) -> np.ndarray:
-    """N x H x W bool: smooth blobs of some thousand pixels."""
-    rng = np.random.default_rng(0)
-    masks = np.zeros((count, *SIZE), dtype=bool)
-    for mask in masks:
-        y, x = (int(rng.integers(60, n - 60)) for n in SIZE)
-        mask[y - 50 : y + 50, x - 50 : x + 50] = gaussian_filter(rng.standard_normal((100, 100)), 8) > -0.01
-    return masks
+Rows = list[dict[str, Any]]
+PLAIN_MASKS = 10  # the plain path costs the same for each mask: it is timed on no more, and not at all on 20 MP
+CASES = (("480p", 1), ("480p", 10), ("480p", 100), ("480p", 500), ("2 MP", 1), ("2 MP", 10), ("2 MP", 100))
+LARGE = (("20 MP", 1), ("20 MP", 10), ("20 MP", 50))
 
 
-def plain(mask: np.ndarray, features: torch.Tensor, input_size: tuple[int, int]) -> None:
-    """One mask: whole-image distance transforms, features resized to the image, whole-image Gaussian."""
-    inside = distance_transform_edt(mask)
-    y, x = np.unravel_index(inside.argmax(), mask.shape)
-    distance_transform_edt(~mask)
-    whole = F.interpolate(features[None], SIZE, mode="bilinear", align_corners=False)[0]
-    query = whole[:, torch.from_numpy(mask)].mean(dim=1)
-    F.cosine_similarity(query[:, None, None], whole, dim=0)
-    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
-    gaussian = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (4 * mask.sum())) * mask
-    for array in (gaussian, np.where(mask, 1.0, -1.0)):
-        resized = F.interpolate(torch.from_numpy(array)[None, None].float(), input_size, mode="bilinear")
-        padded = F.pad(resized, (0, IMG_SIZE - input_size[1], 0, IMG_SIZE - input_size[0]))
-        F.interpolate(padded, GRID, mode="bilinear")
+def pipeline_rows() -> Rows:
+    """Refining an image's masks, image encoded already (warm) and not (cold), against the plain path; peak memory."""
+    rows = []
+    for size, count in (*CASES, *LARGE):
+        ours = probe("ours", size, count, threads=torch.get_num_threads())
+        row: dict[str, Any] = {"image": size, "masks": count, "encode, s": ours["encode"], "warm, s": ours["seconds"]}
+        row |= {"warm, ms a mask": 1e3 * ours["seconds"] / count, "plain, ms a mask": None, "warm ratio": None}
+        row |= {"cold ratio": None, "peak, MB": round(ours["peak_mb"])}
+        if size != "20 MP":
+            few = min(count, PLAIN_MASKS)
+            plain = probe("plain", size, few, threads=torch.get_num_threads())["seconds"] / few
+            row["plain, ms a mask"] = 1e3 * plain
+            row["warm ratio"] = plain * count / ours["seconds"]
+            row["cold ratio"] = (plain * count + ours["encode"]) / (ours["seconds"] + ours["encode"])
+        rows.append(row)
+    return rows
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """The best of three runs after a warm-up."""
-    action()
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def identity_rows() -> Rows:
+    """Pixels of the refined masks that are not the plain path's."""
+    return [
+        {"image": size, "masks": 8, **probe("compare", size, 8, torch.get_num_threads())} for size in ("480p", "2 MP")
+    ]
+
+
+def adaption_rows() -> Rows:
+    """One epoch of adaption."""
+    with tempfile.TemporaryDirectory() as store:
+        return [adaption_epochs(Path(store))]
+
+
+PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
+    "excavation": ("Excavation of one image's masks, 480 x 854, all prompts, CEBox on.", excavation_rows),
+    "pipeline": (
+        "Refining one image's masks with all prompts, CEBox on, MobileSAM. Warm: the image is encoded already. Plain: "
+        "the paper's steps one mask at a time; at 20 MP it would need 20 GB for its resized features.",
+        pipeline_rows,
+    ),
+    "identity": ("Refined masks against those of the plain path, in fp32.", identity_rows),
+    "adaption": ("An epoch of adaption over cached features and through the whole model, seconds.", adaption_rows),
+    "sweep": ("A sweep of 14 jobs against one encoding of its images and 14 decodings of its masks.", sweep_rows),
+    "grid": ("SAM's automatic mask generator and samref on one image, with its encoding.", grid_rows),
+}
 
 
 def main() -> None:
-    """Prints the table; the plain path is timed on three masks, as its cost is the same for each."""
-    torch.set_num_threads(1)
-    input_size = resized_size(SIZE, IMG_SIZE)
-    embedding = Embedding(torch.randn(1, 256, 64, 64), SIZE, input_size)
-    features = embedding.features[0, :, : input_size[0] // 16, : input_size[1] // 16]
-    excavator = build(compose_config(["prompts=all"]).prompts)
-    few = blobs(3)
-    naive = seconds(lambda: [plain(mask, features, input_size) for mask in few]) / len(few)
-    table = Table(title="excavation, 480 x 854, all prompts, CEBox on, one thread")
-    for heading in ("masks", "plain, ms a mask", "samref, ms a mask", "ratio"):
-        table.add_column(heading, justify="right")
-    for count in (1, 10, 100):
-        masks = blobs(count)
-        ours = seconds(lambda masks=masks: excavator(masks, embedding, Frame(IMG_SIZE, GRID))) / count
-        table.add_row(str(count), f"{1e3 * naive:.1f}", f"{1e3 * ours:.2f}", f"{naive / ours:.0f}x")
-    Console().print(table)
+    """Runs the parts asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--threads", type=int, default=1, help="of torch; 1 by default")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the results")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
+    for name in options.parts or PARTS:
+        title, measure = PARTS[name]
+        command = f"python -m benchmarks {name} --threads {options.threads}"
+        publish(name, f"{title} {options.threads} thread(s).", command, measure(), options.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+"""What a sweep of 14 jobs costs beside what it cannot do without, and that a second one encodes nothing."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from samref import SAMRefiner, runner
+from samref.backbones.sam_backbone import SamBackbone
+from samref.configs import build, compose_config
+from samref.datasets.scenes import Scenes
+
+PROMPTS = ("point", "box", "mask", "point_box", "point_mask", "box_mask", "all")
+IMAGES = 8
+
+
+def sweep_rows() -> list[dict[str, Any]]:
+    """Wall seconds of Table 1's sweep on scenes, cold and warm, and of the encodings and decodings alone."""
+    scenes = [Scenes(IMAGES)[k] for k in range(IMAGES)]
+    refiner = SAMRefiner.from_pretrained("mobile_sam", overrides=["backbone.cache=false"])
+    refiner.backbone.encode(scenes[0].image)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        embeddings = [refiner.backbone.encode(scene.image) for scene in scenes]
+        encoding = time.perf_counter() - start
+        start = time.perf_counter()
+        for prompts in PROMPTS:
+            excavator = build(compose_config([f"prompts={prompts}"]).prompts)
+            alone = SAMRefiner(refiner.backbone, excavator)
+            for scene, embedding in zip(scenes, embeddings, strict=True):
+                refiner.backbone.decode(embedding, alone.excavate(scene.masks, embedding), unpadded_only=True)
+        decoding = 2 * (time.perf_counter() - start)
+    least = encoding + decoding
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder) / "cache"):
+        for turn in ("cold cache", "warm cache"):
+            encoded = count_encodings()
+            start = time.perf_counter()
+            for prompts, adaption in itertools.product(PROMPTS, ("none", "iou_lora")):
+                runner.run(job(prompts, adaption, Path(folder) / turn))
+            seconds = time.perf_counter() - start
+            rows.append({"sweep": turn, "seconds": seconds, "encodings": encoded(), "encoding + 14 decodings": least})
+            rows[-1]["ratio"] = seconds / least
+    return rows
+
+
+def job(prompts: str, adaption: str, outputs: Path) -> Any:
+    """One of the sweep's configurations, as `run.py` would compose it inside a sweep."""
+    quiet = ["callbacks.progress=false", "callbacks.picture=0", "callbacks.gallery=0", "logger=none"]
+    chosen = [f"prompts={prompts}", f"adaption={adaption}", f"dataset.length={IMAGES}", "backbone.cache=true"]
+    return compose_config([*chosen, *quiet, f"paths.outputs={outputs}"])
+
+
+class cache_in:
+    """Puts the cache of embeddings into a folder of its own for a while; the weights stay where they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        from samref.backbones.weights.store import cache_folder
+
+        self.before = os.environ.get("SAMREF_CACHE")
+        self.folder.mkdir()
+        (self.folder / "weights").symlink_to(cache_folder() / "weights")
+        os.environ["SAMREF_CACHE"] = str(self.folder)
+
+    def __exit__(self, *error: object) -> None:
+        os.environ.pop("SAMREF_CACHE")
+        if self.before is not None:
+            os.environ["SAMREF_CACHE"] = self.before
+
+
+def count_encodings() -> Any:
+    """Counts the images that go through an encoder from now on; returns what tells how many."""
+    original, seen = SamBackbone.encode_pixels, []
+
+    def encode_pixels(self: SamBackbone, pixels: torch.Tensor) -> Any:
+        seen.append(len(pixels))
+        return original(self, pixels)
+
+    SamBackbone.encode_pixels = encode_pixels  # type: ignore[method-assign]
+
+    def counted() -> int:
+        SamBackbone.encode_pixels = original  # type: ignore[method-assign]
+        return sum(seen)
+
+    return counted
