@@ -17,7 +17,10 @@ from samref.report.screen import print_report
 @hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Runs one job and prints what came out."""
+    # Threads that wait for each other awake take turns with whatever else runs, and wait longer for it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # PyTorch and Lightning take seconds to import: neither `--help` nor a mistyped option should wait for them.
+    from samref.job import first_process
     from samref.runner import run
 
     context = HydraConfig.get()
@@ -25,6 +28,8 @@ def main(cfg: DictConfig) -> None:
     sweep = context.mode == RunMode.MULTIRUN
     try:
         report = run(with_choices(cfg, context.runtime.choices), command)
+        if not first_process():
+            return
         print_report(report, brief=sweep)
         failed = len(report["failures"])
         said = f"{failed} image{'s' * (failed > 1)} failed, see above and `failures` in report.json" if failed else None

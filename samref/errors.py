@@ -21,5 +21,13 @@ class ConfigError(SamrefError):
     """An option with a value that makes no sense, or two options that contradict each other."""
 
 
+class OutputError(SamrefError):
+    """A folder or file that cannot be written, or that somebody else is writing or has changed."""
+
+
+class WorkerError(SamrefError):
+    """A process of the run that something ended from outside."""
+
+
 class WeightsError(SamrefError):
     """A checkpoint that cannot be found, verified or loaded."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,69 @@ import numpy.typing as npt
 
 from samref.errors import InputError
 
+PARTIAL = ".partial-"
+# Size in bytes, and a hash of the content; the hash is empty for a file that grows, which is at least so large.
+Note = tuple[int, str]
+
+_notes: ContextVar[dict[str, Note] | None] = ContextVar("notes", default=None)
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, moved onto it when the block succeeds and deleted when it fails."""
+def noting_files() -> Iterator[dict[str, Note]]:
+    """Notes what is written inside the block, by path, so that `changed_files` can tell whether it is as it was."""
+    notes: dict[str, Note] = {}
+    token = _notes.set(notes)
+    try:
+        yield notes
+    finally:
+        _notes.reset(token)
+
+
+def note_growing(path: Path) -> None:
+    """Notes a file that lines are added to."""
+    notes = _notes.get()
+    if notes is not None:
+        notes[str(path)] = (path.stat().st_size, "")
+
+
+def missing_files(notes: Mapping[str, Note]) -> list[str]:
+    """Those of the noted files that are not there any more."""
+    return [path for path in notes if not os.path.isfile(path)]
+
+
+def changed_files(notes: Mapping[str, Note]) -> list[str]:
+    """Those of the noted files that are there, but do not hold what was written."""
+    return [path for path, note in notes.items() if os.path.isfile(path) and not _unchanged(Path(path), note)]
+
+
+def _unchanged(path: Path, note: Note) -> bool:
+    size, digest = note
+    found = path.stat().st_size
+    return found >= size if not digest else found == size and _digest(path) == digest
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
+
+
+def remove_partial(folder: Path) -> None:
+    """Deletes what killed writers left below a folder; for the one process that writes there."""
+    for path in folder.rglob(f"{PARTIAL}*"):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+@contextmanager
+def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path`, moved onto it when the block succeeds and deleted when it fails.
+
+    Args:
+        path: where the file goes.
+        durable: whether it must be on the disk, not only on its way there, when its name appears.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last so that writers which choose a format by it still can.
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -30,7 +88,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if durable:
+            # Without it a power cut can leave an empty file under the final name.
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
+        notes = _notes.get()
+        if notes is not None:
+            notes[str(path)] = (path.stat().st_size, _digest(path))
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

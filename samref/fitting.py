@@ -18,7 +18,7 @@ from samref.adaption.fit import checkpointing, fit, prepare_lessons, rate
 from samref.adaption.iou_lora import IouLora
 from samref.adaption.lessons import Samples
 from samref.configs import build
-from samref.errors import ConfigError
+from samref.errors import ConfigError, WeightsError
 from samref.files import write_text
 from samref.job import IMMATERIAL_PARTS
 from samref.module import RefinementModule
@@ -52,15 +52,30 @@ def adapt(cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Sa
     folder.mkdir(parents=True, exist_ok=True)
     file, record = folder / "adaptor.safetensors", folder / "training.json"
     with FileLock(folder / ".lock"):
-        if not (file.is_file() and record.is_file()):
+        training = _trained(file, record, refiner)
+        if training is None:
             adaption.attach(refiner.backbone)
             said = _train(cfg, adaption, refiner, samples, folder, store / f"lessons-{lessons_key(config)}")
             save_adaptor(file, refiner.backbone, adaption.rank, adaption.alpha, adaption.placement)
-            write_text(record, json.dumps({**said, "checkpoint": str(file)}, indent=1) + "\n")
-        else:
-            load_adaptor(file, refiner.backbone)
-    training: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+            training = {**said, "checkpoint": str(file)}
+            write_text(record, json.dumps(training, indent=1) + "\n")
     return training
+
+
+def _trained(file: Path, record: Path, refiner: SAMRefiner) -> dict[str, Any] | None:
+    """Loads the adaptor that an earlier job has trained and returns what is known of it; None if it is damaged."""
+    if not (file.is_file() and record.is_file()):
+        return None
+    layers: Any = refiner.backbone.iou_head.layers
+    before = list(layers)
+    try:
+        training = json.loads(record.read_text(encoding="utf-8"))
+        load_adaptor(file, refiner.backbone)
+    except (ValueError, OSError, WeightsError):
+        for index, layer in enumerate(before):
+            layers[index] = layer
+        return None
+    return training if isinstance(training, dict) else None
 
 
 def lessons_key(config: dict[str, Any]) -> str:
@@ -95,7 +110,16 @@ def _train(
     if cfg.logger.get("_target_"):
         callbacks.append(LearningRateMonitor(logging_interval="step"))
     trainer = make_trainer(
-        cfg, folder, callbacks, max_epochs=adaption.passes(len(lessons)), enable_checkpointing=True, log_every_n_steps=1
+        cfg,
+        folder,
+        callbacks,
+        max_epochs=adaption.passes(len(lessons)),
+        enable_checkpointing=True,
+        log_every_n_steps=1,
+        # A thousand numbers are trained in the time that other processes take to start; they load what comes out.
+        devices=1,
+        num_nodes=1,
+        strategy="auto",
     )
     fit(module, trainer, adaption, lessons, folder / "last.ckpt")
     after = rate(lessons)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
 from samref.configs import plain
-from samref.files import write_text
+from samref.errors import OutputError
+from samref.files import Note, changed_files, missing_files, write_text
 
 # Keys that change where, how fast or how loudly a job runs, never what comes out.
 IMMATERIAL = ("force", "paths", "logger", "trainer", "callbacks", "num_workers", "name")
@@ -44,6 +46,11 @@ class Job:
         return cls(config, folder)
 
     @property
+    def written_path(self) -> Path:
+        """What the run has written elsewhere, so that a report is not taken for masks that are gone."""
+        return self.folder / ".written.json"
+
+    @property
     def report_path(self) -> Path:
         """The report, which is written last."""
         return self.folder / "report.json"
@@ -51,14 +58,47 @@ class Job:
     def finished(self) -> dict[str, Any] | None:
         """The report of an earlier run that finished, else None."""
         try:
-            report: dict[str, Any] = json.loads(self.report_path.read_text(encoding="utf-8"))
+            report = json.loads(self.report_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return report
+        if not (isinstance(report, dict) and {"metrics", "counts", "failures", "finished"} <= set(report)):
+            return None
+        written = self._written()
+        demand_unchanged(changed_files(written))
+        return None if missing_files(written) else report
 
-    def finish(self, report: dict[str, Any]) -> None:
-        """Writes the report atomically: from now on the job counts as finished."""
+    def finish(self, report: dict[str, Any], written: dict[str, Note]) -> None:
+        """Writes the report atomically: from now on the job counts as finished.
+
+        Args:
+            report: of the run.
+            written: what it has written beside the report.
+        """
+        write_text(self.written_path, json.dumps({path: written[path] for path in sorted(written)}))
         write_text(self.report_path, json.dumps(report, indent=1, default=str, allow_nan=True) + "\n")
+
+
+    def _written(self) -> dict[str, Note]:
+        try:
+            noted = json.loads(self.written_path.read_text(encoding="utf-8"))
+            return {str(path): (int(size), str(digest)) for path, (size, digest) in noted.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+
+def first_process() -> bool:
+    """Whether this is the process that starts, reports and ends a run, and none of its helpers on other devices."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def demand_unchanged(changed: list[str]) -> None:
+    """Raises `OutputError` where files of an earlier run were changed since: nobody's work is overwritten unasked."""
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise OutputError(
+            f"{changed[0]}{more} changed since this run wrote it; choose another folder, or run with force=true to "
+            "write everything again"
+        )
 
 
 def fingerprint(config: dict[str, Any]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import inspect
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ from samref.callbacks.progress import ProgressLine
 from samref.callbacks.run_report import RunReport
 from samref.callbacks.writer import Writer
 from samref.configs import build
+from samref.datasets.coco_writer import JOURNAL
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
-from samref.errors import ConfigError
+from samref.errors import OutputError
+from samref.files import Note, missing_files, remove_partial
 from samref.fitting import adapt
-from samref.job import Job
+from samref.job import Job, demand_unchanged, first_process
 from samref.module import RefinementModule
 from samref.refiner import Refiner
 from samref.training import closing_logger, log_report, make_trainer
@@ -55,38 +58,58 @@ def run(cfg: DictConfig, command: str = "") -> Report:
         SamrefError: for anything the user can mend; nothing half-written is left under a final name.
     """
     job = Job.of(cfg)
-    job.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(job.folder / ".lock", timeout=0):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        if not first_process():
+            with closing_logger(cfg):
+                return {**_run(cfg, job, command, {}), "folder": str(job.folder)}
+        with claimed(job.folder):
             report = None if cfg.force else job.finished()
-            if report is None:
-                with closing_logger(cfg):
-                    report = _run(cfg, job, command)
-                job.finish(report)
-                Journal(job.folder).clear()
-                report["folder"] = str(job.folder)
-                return report
-            return {**report, "folder": str(job.folder), "reused": True}
-    except Timeout as error:
-        raise ConfigError(
-            f"{job.folder} is being written by another run; wait for it, or choose another paths.outputs"
-        ) from error
+            if report is not None:
+                return {**report, "folder": str(job.folder), "reused": True}
+            written: dict[str, Note] = {}
+            with closing_logger(cfg):
+                report = _run(cfg, job, command, written)
+            job.finish(report, written)
+            Journal(job.folder).clear()
+            return {**report, "folder": str(job.folder)}
+    except OSError as error:
+        # What the operating system refuses is as much the user's to mend as a wrong option is.
+        raise OutputError(_refusal(error, job.folder)) from error
 
 
-def _run(cfg: DictConfig, job: Job, command: str) -> Report:
+def _run(cfg: DictConfig, job: Job, command: str, written: dict[str, Note]) -> Report:
     started = _now()
     clock = time.perf_counter()
     job.report_path.unlink(missing_ok=True)
     seed_everything(cfg.seed, verbose=False)
     dataset: MaskDataset = build(cfg.dataset)
+    output = masks_folder(cfg, dataset, job.folder)
+    with claimed(output) if output and first_process() else nullcontext():
+        return _run_in(cfg, job, command, written, dataset, output, started, clock)
+
+
+def _run_in(
+    cfg: DictConfig,
+    job: Job,
+    command: str,
+    written: dict[str, Note],
+    dataset: MaskDataset,
+    output: Path | None,
+    started: str,
+    clock: float,
+) -> Report:
     journal = open_journal(cfg, job, dataset)
+    if output and first_process():
+        clear_leftovers(output, resumed=bool(journal and journal.done))
     data = SampleDataModule(dataset, cfg.num_workers, cfg.limit, cfg.on_error, done=journal.done if journal else ())
     refiner = build_refiner(cfg)
     evaluator = Evaluator(dataset, data.limited_ids)
     summary = RunReport(job.folder / "samples.csv", getattr(dataset, "problems", ()), journal)
     with unadapted_afterwards(refiner):
         adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
-        callbacks: list[Callback] = [evaluator, *_writers(cfg, dataset, job.folder), summary]
+        writers = _writers(cfg, dataset, output, job.folder)
+        callbacks: list[Callback] = [evaluator, *writers, summary]
         if cfg.callbacks.picture:
             callbacks.append(Picture(job.folder / "picture.png", cfg.callbacks.picture))
         if cfg.callbacks.gallery:
@@ -113,6 +136,11 @@ def _run(cfg: DictConfig, job: Job, command: str) -> Report:
         "finished": _now(),
     }
     log_report(trainer, report)
+    for notes in (summary.tally.files, *(writer.closed for writer in writers)):
+        written.update(notes)
+    for path in missing_files(written):
+        # Such as the journal of a file that holds many images, once that file is there.
+        del written[path]
     return report
 
 
@@ -140,7 +168,36 @@ def open_journal(cfg: DictConfig, job: Job, dataset: MaskDataset) -> Journal | N
     journal = Journal(job.folder)
     if cfg.force:
         journal.clear()
+    demand_unchanged(journal.changed())
     return journal
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps every other run out of a folder, and takes the mark away again.
+
+    Raises:
+        OutputError: if another run is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / ".lock"
+    try:
+        with FileLock(mark, timeout=0):
+            try:
+                yield
+            finally:
+                mark.unlink(missing_ok=True)
+    except Timeout:
+        raise OutputError(
+            f"{folder} is being written by another run; wait for it, or choose another paths.outputs or dataset.output"
+        ) from None
+
+
+def clear_leftovers(output: Path, resumed: bool) -> None:
+    """Deletes what a killed run left of unfinished files, and its journals where nothing of it is taken up."""
+    remove_partial(output)
+    for journal in () if resumed else output.glob(f".*{JOURNAL}"):
+        journal.unlink()
 
 
 @contextmanager
@@ -178,9 +235,22 @@ def _load_backbone(key: str) -> Backbone:
     return open_backbone(OmegaConf.create(json.loads(key)))
 
 
-def _writers(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> list[Callback]:
+def masks_folder(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> Path | None:
+    """Where refined masks go; None if they are not written."""
     own = getattr(dataset, "output", None)
-    masks = Path(own) if own else folder / "masks" if cfg.save_masks or dataset.protocol == "none" else None
+    return Path(own) if own else folder / "masks" if cfg.save_masks or dataset.protocol == "none" else None
+
+
+def _refusal(error: OSError, folder: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        todo = "make room and run the same command again, which goes on from here"
+    else:
+        todo = "choose a folder that can be written, by paths.outputs or dataset.output"
+    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{error.filename or folder}: {what}; {todo}"
+
+
+def _writers(cfg: DictConfig, dataset: MaskDataset, masks: Path | None, folder: Path) -> list[Writer]:
     candidates = folder / "candidates" if cfg.save_candidates else None
     return [Writer(dataset, masks, candidates)] if masks or candidates else []
 

@@ -102,7 +102,19 @@ def fit(module: LightningModule, trainer: Trainer, adaption: IouLora, lessons: L
     indices: Any = range(len(lessons))
     sampler = EpochSampler(len(lessons), adaption.seed)
     loader: DataLoader[int] = DataLoader(indices, batch_size=adaption.batch_size, sampler=sampler)
-    trainer.fit(module, loader, ckpt_path=str(resume) if resume.is_file() else None, weights_only=True)
+    trainer.fit(module, loader, ckpt_path=str(resume) if _is_whole(resume) else None, weights_only=True)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there and can be read; a damaged one is deleted, and the fit starts again."""
+    if not checkpoint.is_file():
+        return False
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged archive fails in as many ways as it has formats
+        checkpoint.unlink()
+        return False
+    return True
 
 
 def checkpointing(folder: Path) -> ModelCheckpoint:

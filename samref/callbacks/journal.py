@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from samref.callbacks.tally import Tally
+from samref.files import changed_files, missing_files
 
 
 class Journal:
@@ -27,7 +29,15 @@ class Journal:
         self.done: dict[Hashable, Tally] = {}
         for path in sorted(folder.glob(".journal-*.jsonl")):
             for line in whole_lines(path):
-                self.done[line["image"]] = Tally.from_json(line["tally"])
+                # An image that could not be read may have been mended, and a line that the disk spoiled says nothing.
+                with suppress(KeyError, TypeError, ValueError, AttributeError):
+                    image, tally = line["image"], Tally.from_json(line["tally"])
+                    if tally.images and not missing_files(tally.files):
+                        self.done[image] = tally
+
+    def changed(self) -> list[str]:
+        """Files that were written, but do not hold any more what was written."""
+        return [path for tally in self.done.values() for path in changed_files(tally.files)]
 
     def append(self, rank: int, image_id: str | int, tally: Tally) -> None:
         """Notes that an image's masks are written."""
@@ -50,4 +60,11 @@ def whole_lines(path: Path) -> list[dict[str, Any]]:
     end = content.rfind(b"\n") + 1
     if end < len(content):
         os.truncate(path, end)
-    return [json.loads(line) for line in content[:end].splitlines()]
+    return [line for line in map(_parsed, content[:end].splitlines()) if isinstance(line, dict)]
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

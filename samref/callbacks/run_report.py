@@ -34,7 +34,7 @@ class RunReport(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
         """Records one image; the callbacks that write masks have run before."""
-        tally = Tally.of(batch, outputs["refinement"], outputs.get("columns", {}))
+        tally = Tally.of(batch, outputs["refinement"], outputs.get("columns", {}), outputs.get("files"))
         self.tally.add(tally)
         if self.journal is not None:
             self.journal.append(trainer.global_rank, batch.image_id, tally)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from samref.files import Note
 from samref.structures import Failure, Refinement, Sample
 
 Row = dict[str, Any]
@@ -24,21 +25,29 @@ class Tally:
     images: int = 0
     flags: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
+    files: dict[str, Note] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sample: Sample | Failure, refinement: Refinement | None, columns: dict[str, Any]) -> Tally:
+    def of(
+        cls,
+        sample: Sample | Failure,
+        refinement: Refinement | None,
+        columns: dict[str, Any],
+        files: dict[str, Note] | None = None,
+    ) -> Tally:
         """The tally of one image.
 
         Args:
             sample: the image, or why it could not be read.
             refinement: of its masks; None for a failure.
             columns: scores, each with one entry a mask.
+            files: what was written of it.
         """
         if isinstance(sample, Failure) or refinement is None:
             return cls(failures=[sample] if isinstance(sample, Failure) else [])
         problems = list(sample.meta.get("problems", ()))
         rows = sample_rows(sample, refinement, columns)
-        return cls(rows, problems, 1, Counter(refinement.flags), Counter(refinement.timing))
+        return cls(rows, problems, 1, Counter(refinement.flags), Counter(refinement.timing), files or {})
 
     def add(self, other: Tally) -> None:
         """Adds another tally to this one."""
@@ -47,19 +56,21 @@ class Tally:
         self.images += other.images
         self.flags.update(other.flags)
         self.seconds.update(other.seconds)
+        self.files.update(other.files)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for a journal."""
         failures = [[failure.image_id, failure.reason] for failure in self.failures]
         counters = {"flags": dict(self.flags), "seconds": dict(self.seconds)}
-        return {"rows": self.rows, "failures": failures, "images": self.images, **counters}
+        return {"rows": self.rows, "failures": failures, "images": self.images, **counters, "files": self.files}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Tally:
         """What `as_json` made plain."""
         failures = [Failure(image_id, reason) for image_id, reason in values["failures"]]
         flags, seconds = Counter(values["flags"]), Counter(values["seconds"])
-        return cls(values["rows"], failures, values["images"], flags, seconds)
+        files = {str(path): (int(size), str(digest)) for path, (size, digest) in values["files"].items()}
+        return cls(values["rows"], failures, values["images"], flags, seconds, files)
 
 
 def sample_rows(sample: Sample, refinement: Refinement, columns: dict[str, Any]) -> list[Row]:

@@ -10,7 +10,7 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
 from samref.datasets.dataset import MaskDataset, MaskWriter
-from samref.files import write_png
+from samref.files import Note, noting_files, write_png
 from samref.structures import Refinement, Sample
 
 
@@ -27,6 +27,7 @@ class Writer(Callback):
         """
         self.masks: MaskWriter | None = dataset.writer(masks) if masks else None
         self.candidates = candidates
+        self.closed: dict[str, Note] = {}
 
     def on_test_batch_end(
         self,
@@ -42,7 +43,8 @@ class Writer(Callback):
         if refinement is None:
             return
         if self.masks is not None:
-            self.masks.write(batch, refinement)
+            with noting_files() as outputs["files"]:
+                self.masks.write(batch, refinement)
         if self.candidates is not None and refinement.candidates is not None:
             write_candidates(self.candidates, batch, refinement)
 
@@ -51,7 +53,8 @@ class Writer(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes files that hold many images."""
         if self.masks is not None:
-            self.masks.close()
+            with noting_files() as self.closed:
+                self.masks.close()
 
     on_predict_end = on_test_end
 

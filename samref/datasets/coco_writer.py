@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -14,9 +15,12 @@ import torch.distributed
 from filelock import FileLock
 
 from samref.datasets.coco_files import CocoFile, ImageId, Record
-from samref.files import write_text
+from samref.errors import OutputError
+from samref.files import note_growing, write_text
 from samref.structures import REFINED, BoolArray, Refinement, Sample
 
+JOURNAL = ".journal"
+LONGEST_STEM = 200
 REPLACED = ("segmentation", "area", "bbox")
 
 
@@ -45,6 +49,9 @@ class CocoWriter:
             records: turns masks of a sample into records.
         """
         self.path = output / (coarse.path.stem + ".json")
+        # A file's name may be as long as the system allows; those beside it have longer ones.
+        long = len(self.path.stem.encode()) > LONGEST_STEM
+        self._short = hashlib.sha256(self.path.stem.encode()).hexdigest()[:16] if long else self.path.stem
         self._coarse, self._image_ids, self._records = coarse, image_ids, records
         output.mkdir(parents=True, exist_ok=True)
 
@@ -59,19 +66,20 @@ class CocoWriter:
         ]
         with self._journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(refined) + "\n")
+        note_growing(self._journal)
 
     @cached_property
     def _journal(self) -> Path:
         # Asked for at the first write: the processes of a run know their ranks only once it has started.
-        journal = self.path.with_name(f".{self.path.stem}.{_rank() or 0}.journal")
+        journal = self.path.with_name(f".{self._short}.{_rank() or 0}{JOURNAL}")
         _cut_unfinished_line(journal)
         return journal
 
     def close(self) -> None:
         """Writes the file atomically."""
-        lock = self.path.with_name(f".{self.path.stem}.lock")
+        lock = self.path.with_name(f".{self._short}.lock")
         with FileLock(lock):
-            journals = sorted(self.path.parent.glob(f".{glob.escape(self.path.stem)}.*.journal"))
+            journals = sorted(self.path.parent.glob(f".{glob.escape(self._short)}.*{JOURNAL}"))
             refined = {position: fields for path in journals for position, fields in _read_journal(path)}
             write_text(self.path, json.dumps(self._merged(refined)))
         if _rank() is None:
@@ -101,5 +109,10 @@ def _cut_unfinished_line(path: Path) -> None:
 
 
 def _read_journal(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [(position, fields) for line in lines for position, fields in json.loads(line)]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [(int(position), dict(fields)) for line in lines for position, fields in json.loads(line)]
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(
+            f"{path}, which keeps the masks refined so far, is damaged ({error}); run again with force=true"
+        ) from None

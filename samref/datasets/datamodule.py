@@ -10,7 +10,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from samref.datasets.dataset import MaskDataset
-from samref.errors import ConfigError, InputError
+from samref.errors import ConfigError, InputError, WorkerError
 from samref.structures import Failure, Sample
 
 ON_ERROR = ("raise", "skip")
@@ -116,7 +116,20 @@ class _Loader(DataLoader[Any]):
     """Raises, in this process, the errors that `_Share` hands on."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for sample in super().__iter__():
+        samples = super().__iter__()
+        while True:
+            try:
+                sample = next(samples)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "worker" not in str(error):
+                    raise
+                # One sentence of PyTorch's page: the system ends workers that want more memory than there is.
+                raise WorkerError(
+                    f"a process that reads images was ended by the system ({' '.join(str(error).split())[:120]}), most "
+                    "likely for want of memory; run the same command again with fewer num_workers, or 0"
+                ) from error
             if isinstance(sample, InputError):
                 raise sample
             yield sample

@@ -38,7 +38,8 @@ def write_entry(path: Path, key: str, tensors: Mapping[str, Tensor]) -> None:
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "key": key, "checksum": checksum(tensors)}
-    with atomic_path(path) as temporary:
+    # Checked when it is read, an entry that a power cut spoils is made again: waiting for the disk would cost more.
+    with atomic_path(path, durable=False) as temporary:
         save_file(tensors, temporary, metadata)
 
 
