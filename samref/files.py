@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -58,8 +60,49 @@ def _unchanged(path: Path, note: Note) -> bool:
     return found >= size if not digest else found == size and _digest(path) == digest
 
 
+def note_of(text: str) -> Note:
+    """The note of a file that holds this text."""
+    data = text.encode()
+    return len(data), _hash(data)
+
+
 def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
+    return _hash(path.read_bytes())
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
+
+
+def append_sealed(path: Path, value: Any) -> None:
+    """Adds a line of JSON that knows its own checksum, on the disk when this returns."""
+    text = json.dumps(value, default=str)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{zlib.crc32(text.encode()):08x} {text}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sealed_lines(path: Path) -> list[Any]:
+    """The values of a file of such lines, None for each that is not as it was written.
+
+    What a killed process left of a last line is cut off the file.
+    """
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
+    return [_unsealed(line) for line in content[:end].splitlines()]
+
+
+def _unsealed(line: bytes) -> Any:
+    seal, _, text = line.partition(b" ")
+    if seal != f"{zlib.crc32(text):08x}".encode():
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def remove_partial(folder: Path) -> None:

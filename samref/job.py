@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from samref.configs import plain
 from samref.errors import OutputError
-from samref.files import Note, changed_files, missing_files, write_text
+from samref.files import Note, changed_files, missing_files, note_of, write_text
 
 # Keys that change where, how fast or how loudly a job runs, never what comes out.
 IMMATERIAL = ("force", "paths", "logger", "trainer", "callbacks", "num_workers", "name")
@@ -64,6 +64,9 @@ class Job:
         if not (isinstance(report, dict) and {"metrics", "counts", "failures", "finished"} <= set(report)):
             return None
         written = self._written()
+        own = {str(self.report_path): written.pop(str(self.report_path), (0, ""))}
+        if changed_files(own):
+            return None
         demand_unchanged(changed_files(written))
         return None if missing_files(written) else report
 
@@ -74,9 +77,10 @@ class Job:
             report: of the run.
             written: what it has written beside the report.
         """
-        write_text(self.written_path, json.dumps({path: written[path] for path in sorted(written)}))
-        write_text(self.report_path, json.dumps(report, indent=1, default=str, allow_nan=True) + "\n")
-
+        text = json.dumps(report, indent=1, default=str, allow_nan=True) + "\n"
+        notes = {**{path: written[path] for path in sorted(written)}, str(self.report_path): note_of(text)}
+        write_text(self.written_path, json.dumps(notes))
+        write_text(self.report_path, text)
 
     def _written(self) -> dict[str, Note]:
         try:

@@ -14,7 +14,7 @@ from samref.adaption.lora import get_adapter_params
 from samref.adaption.ranking import ranking_loss
 from samref.guard import Guard
 from samref.refiner import Refiner
-from samref.structures import Failure, Refinement, Sample
+from samref.structures import Failure, Idle, Refinement, Sample
 
 Outcome = dict[str, Any]
 
@@ -73,21 +73,21 @@ class RefinementModule(LightningModule):
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in names}
 
     def transfer_batch_to_device(
-        self, batch: Sample | Failure, device: torch.device, dataloader_idx: int
-    ) -> Sample | Failure:
+        self, batch: Sample | Failure | Idle, device: torch.device, dataloader_idx: int
+    ) -> Sample | Failure | Idle:
         """Leaves images and masks where they are: the refiner moves what the model needs, mask by mask."""
         return batch
 
-    def test_step(self, batch: Sample | Failure, batch_idx: int) -> Outcome:
+    def test_step(self, batch: Sample | Failure | Idle, batch_idx: int) -> Outcome:
         """Refines one image. Returns `{"refinement": Refinement | None}`, to which callbacks add their columns."""
         return {"refinement": self._refine(batch)}
 
-    def predict_step(self, batch: Sample | Failure, batch_idx: int) -> Outcome:
+    def predict_step(self, batch: Sample | Failure | Idle, batch_idx: int) -> Outcome:
         """As `test_step`; data sets without ground truth come here."""
         return {"refinement": self._refine(batch)}
 
-    def _refine(self, batch: Sample | Failure) -> Refinement | None:
-        if isinstance(batch, Failure):
+    def _refine(self, batch: Sample | Failure | Idle) -> Refinement | None:
+        if isinstance(batch, (Failure, Idle)):
             return None
         refinement = self.refiner.refine_sample(
             batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits

@@ -69,6 +69,11 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Idle:
+    """A process's turn without an image: with nothing left to do it still takes part in the end of the run."""
+
+
+@dataclass(frozen=True)
 class Prompts:
     """Prompts of N masks. Coordinates are in image px; only `samref.geometry` moves them to the model frame.
 

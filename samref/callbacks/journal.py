@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from samref.callbacks.tally import Tally
-from samref.files import changed_files, missing_files
+from samref.files import append_sealed, changed_files, missing_files, sealed_lines
 
 
 class Journal:
@@ -28,7 +25,7 @@ class Journal:
         self.folder = folder
         self.done: dict[Hashable, Tally] = {}
         for path in sorted(folder.glob(".journal-*.jsonl")):
-            for line in whole_lines(path):
+            for line in sealed_lines(path):
                 # An image that could not be read may have been mended, and a line that the disk spoiled says nothing.
                 with suppress(KeyError, TypeError, ValueError, AttributeError):
                     image, tally = line["image"], Tally.from_json(line["tally"])
@@ -41,30 +38,11 @@ class Journal:
 
     def append(self, rank: int, image_id: str | int, tally: Tally) -> None:
         """Notes that an image's masks are written."""
-        line = json.dumps({"image": image_id, "tally": tally.as_json()}, default=str)
-        with (self.folder / f".journal-{rank}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        line = {"image": image_id, "tally": tally.as_json()}
+        append_sealed(self.folder / f".journal-{rank}.jsonl", line)
 
     def clear(self) -> None:
         """Forgets everything: the run is finished, or starts anew."""
         self.done = {}
         for path in self.folder.glob(".journal-*.jsonl"):
             path.unlink()
-
-
-def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a journal; what a killed process left of a last one is cut off the file."""
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        os.truncate(path, end)
-    return [line for line in map(_parsed, content[:end].splitlines()) if isinstance(line, dict)]
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None

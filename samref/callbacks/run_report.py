@@ -13,7 +13,7 @@ from samref.callbacks.journal import Journal
 from samref.callbacks.tally import Tally, rows_as_csv
 from samref.files import write_text
 from samref.stopwatch import STAGES
-from samref.structures import EMPTY, FALLBACK, Failure
+from samref.structures import EMPTY, FALLBACK, Failure, Idle
 
 
 class RunReport(Callback):
@@ -34,6 +34,8 @@ class RunReport(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
         """Records one image; the callbacks that write masks have run before."""
+        if isinstance(batch, Idle):
+            return
         tally = Tally.of(batch, outputs["refinement"], outputs.get("columns", {}), outputs.get("files"))
         self.tally.add(tally)
         if self.journal is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from filelock import FileLock
 
 from samref.datasets.coco_files import CocoFile, ImageId, Record
 from samref.errors import OutputError
-from samref.files import note_growing, write_text
+from samref.files import append_sealed, note_growing, sealed_lines, write_text
 from samref.structures import REFINED, BoolArray, Refinement, Sample
 
 JOURNAL = ".journal"
@@ -64,15 +63,15 @@ class CocoWriter:
             for position, record, flag in zip(positions, records, refinement.flags, strict=True)
             if flag == REFINED
         ]
-        with self._journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(refined) + "\n")
+        append_sealed(self._journal, refined)
         note_growing(self._journal)
 
     @cached_property
     def _journal(self) -> Path:
         # Asked for at the first write: the processes of a run know their ranks only once it has started.
         journal = self.path.with_name(f".{self._short}.{_rank() or 0}{JOURNAL}")
-        _cut_unfinished_line(journal)
+        if journal.is_file():
+            sealed_lines(journal)  # which cuts off what a killed process left of a line
         return journal
 
     def close(self) -> None:
@@ -101,18 +100,11 @@ def _rank() -> int | None:
     return torch.distributed.get_rank() if together else None
 
 
-def _cut_unfinished_line(path: Path) -> None:
-    """Removes what a process that was killed while writing left behind the last line's end."""
-    if path.is_file():
-        whole = path.read_bytes().rpartition(b"\n")
-        os.truncate(path, len(whole[0]) + len(whole[1]))
-
-
 def _read_journal(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [(int(position), dict(fields)) for line in lines for position, fields in json.loads(line)]
-    except (OSError, ValueError, TypeError) as error:
+    lines = sealed_lines(path)
+    if None in lines:
         raise OutputError(
-            f"{path}, which keeps the masks refined so far, is damaged ({error}); run again with force=true"
-        ) from None
+            f"line {lines.index(None) + 1} of {path}, which keeps the masks refined so far, is damaged; "
+            "run again with force=true"
+        )
+    return [(position, fields) for line in lines for position, fields in line]

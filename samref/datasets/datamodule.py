@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from samref.datasets.dataset import MaskDataset
 from samref.errors import ConfigError, InputError, WorkerError
-from samref.structures import Failure, Sample
+from samref.structures import Failure, Idle, Sample
 
 ON_ERROR = ("raise", "skip")
 
@@ -103,9 +103,12 @@ class _Share(Dataset[Any]):
         self.samples, self.indices = samples, indices
 
     def __len__(self) -> int:
-        return len(self.indices)
+        # Lightning ends a process without samples before it writes, or meets the others to gather scores.
+        return max(1, len(self.indices))
 
-    def __getitem__(self, position: int) -> Sample | Failure | InputError:
+    def __getitem__(self, position: int) -> Sample | Failure | Idle | InputError:
+        if not self.indices:
+            return Idle()
         try:
             return self.samples[self.indices[position]]
         except InputError as error:

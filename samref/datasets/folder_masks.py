@@ -76,7 +76,8 @@ def write_binary_like(source: Path, target: Path, mask: BoolArray) -> None:
     with opened(source, "mask") as image:
         values = mask_values(image, source)
         top = int(values.max(initial=0)) if _has_two_values(values) else np.iinfo(_width(image)).max
-        _save_like(image, target, (mask * (top or 1)).astype(values.dtype))
+    # Outside the block, whose errors are those of reading the source.
+    _save_like(image, target, (mask * (top or 1)).astype(values.dtype))
 
 
 def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None]) -> None:
@@ -93,7 +94,7 @@ def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None
         paint(after)
         ignored = _ignored(before)
         after[ignored] = before[ignored]
-        _save_like(image, target, after)
+    _save_like(image, target, after)
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -1,5 +1,7 @@
 """The feed: every sample exactly once, bad ones as asked."""
 
+import os
+import signal
 from itertools import chain
 from types import SimpleNamespace
 
@@ -8,12 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
+from torch.utils.data import Dataset
 
-from samref.datasets.datamodule import SampleDataModule
+from samref.datasets.datamodule import SampleDataModule, _Loader
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.davis import Davis585
-from samref.errors import ConfigError, InputError
-from samref.structures import Failure
+from samref.errors import ConfigError, InputError, WorkerError
+from samref.structures import Failure, Idle
 from tests.factories import make_davis585
 
 
@@ -66,7 +69,7 @@ def broken(davis):
 
 def share(module, rank, world):
     module.trainer = SimpleNamespace(global_rank=rank, world_size=world)
-    return list(module.test_dataloader())
+    return [name for name in module.test_dataloader() if not isinstance(name, Idle)]
 
 
 @given(count=st.integers(1, 12), world=st.integers(1, 5), limit=st.none() | st.integers(1, 15))
@@ -126,3 +129,25 @@ def test_a_bad_sample_raises_its_own_sentence_even_from_a_worker(broken, tmp_pat
 def test_options_out_of_range_are_named(davis, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         SampleDataModule(davis, **options)
+
+
+def test_a_process_without_samples_takes_one_idle_turn():
+    module = SampleDataModule(Numbers(1))
+    module.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    assert list(module.test_dataloader()) == [Idle()]
+    assert list(SampleDataModule(Numbers(2), done=["n0", "n1"]).test_dataloader()) == [Idle()]
+
+
+class Deadly(Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_the_system_ends_is_one_sentence():
+    # Forked, because a spawned worker takes seconds to start; `make faults` kills spawned ones.
+    loader = _Loader(Deadly(), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    with pytest.raises(WorkerError, match="num_workers"):
+        list(loader)

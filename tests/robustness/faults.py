@@ -1,0 +1,543 @@
+"""`python -m tests.robustness.faults [--seed S] [--only NAME]`: what goes wrong around a run, done to it on purpose.
+
+Every scenario compares what is left in the end with what an undisturbed run leaves, and looks after every fault that no
+half file stands under a final name. Runs are child processes of this one, so that they can be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import hashlib
+import io
+import itertools
+import logging
+import os
+import pickle
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+
+from samref import runner
+from samref.backbones.weights import fetch as weights_fetch
+from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint
+from samref.configs import compose_config
+from samref.datasets import download
+from samref.datasets.datamodule import SampleDataModule
+from samref.datasets.folder import Folder
+from samref.datasets.sources import Archive
+from samref.errors import DatasetError, SamrefError, WeightsError, WorkerError
+from tests.factories import make_folder
+from tests.factories_benchmarks import make_coco
+from tests.robustness.mutations import mutate_bytes
+
+SIZE = (24, 32)
+Outcome = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """Data and undisturbed results that scenarios share.
+
+    Attributes:
+        folder: for the scenario's own files.
+        data: images and masks.
+        whole: what an undisturbed run writes, by relative path.
+        report: its counts.
+        seconds: how long it takes.
+    """
+
+    folder: Path
+    data: Path
+    whole: dict[str, bytes]
+    report: dict[str, Any]
+    seconds: float
+
+    def config(self, name: str, *overrides: str) -> Any:
+        """Of a run whose folders are called `name`."""
+        return folder_config(self.data, self.folder / name, *overrides)
+
+    def check(self, name: str) -> None:
+        """That what stands in the output is whole, file by file."""
+        for path, content in contents(self.folder / name / "masks").items():
+            assert content == self.whole[path], f"{path} under its final name is not what it should be"
+
+    def check_end(self, name: str, report: Outcome) -> None:
+        """That a run has ended as the undisturbed one did."""
+        assert report[0] == "done", report[1]
+        assert contents(self.folder / name / "masks", hidden=True) == self.whole
+        assert report[1]["counts"] == self.report["counts"]
+        assert samples(report[1]) == samples(self.report)
+
+
+def samples(report: dict[str, Any]) -> str:
+    """The table of samples."""
+    return str(report["samples"])
+
+
+def folder_config(data: Path, folder: Path, *overrides: str) -> Any:
+    """A run over images and masks with the tiny model, quick and quiet."""
+    return compose_config(
+        [
+            "dataset=folder", f"dataset.images={data}/images", f"dataset.masks={data}/masks",
+            f"dataset.output={folder}/masks", f"paths.outputs={folder}/runs", "backbone=tiny", "guard.enabled=false",
+            "logger=none", "callbacks.progress=false", "callbacks.gallery=0", "callbacks.picture=0",
+            "trainer.accelerator=cpu", *overrides,
+        ]
+    )  # fmt: skip
+
+
+def contents(folder: Path, hidden: bool = False) -> dict[str, bytes]:
+    """Every file below a folder; without `hidden`, those with a final name."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and (hidden or not path.name.startswith("."))]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
+
+
+def run(cfg: Any) -> dict[str, Any]:
+    """The report of a run, with its table of samples."""
+    report = runner.run(cfg)
+    return {**report, "samples": Path(report["folder"], "samples.csv").read_text(encoding="utf-8")}
+
+
+def in_child(
+    work: Callable[[], Any], kill_after: float | None = None, before: Callable[[], None] = lambda: None
+) -> Outcome:
+    """Does work in a process of its own.
+
+    Args:
+        work: what to do; its result must be picklable.
+        kill_after: seconds after which the process is killed, or None.
+        before: done first, in the child.
+
+    Returns:
+        `("done", result)`, `("error", sentence)` for one of our errors, `("crash", traceback)` for any other, or
+        `("killed", None)`.
+    """
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receive)
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+        try:
+            before()
+            outcome: Outcome = ("done", work())
+        except SamrefError as error:
+            outcome = ("error", str(error))
+        except BaseException:
+            outcome = ("crash", traceback.format_exc())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        with open(send, "wb") as file:
+            pickle.dump(outcome, file)
+        os._exit(0)
+    os.close(send)
+    timer = None if kill_after is None else threading.Timer(kill_after, os.kill, (child, signal.SIGKILL))
+    if timer is not None:
+        timer.start()
+    with open(receive, "rb") as file:
+        told = file.read()
+    os.waitpid(child, 0)
+    if timer is not None:
+        timer.cancel()
+    return pickle.loads(told) if told else ("killed", None)
+
+
+# Scenarios: each takes a world, a random state and how many faults to do, and returns how many it has done -----------
+
+
+def killed(world: World, random: Random, cases: int) -> int:
+    """SIGKILL at any moment: the next run goes on, and the last ends as if nothing had happened."""
+    done = 0
+    while done < cases:
+        name = f"killed{done}"
+        cfg, kills, outcome = world.config(name), 0, ("killed", None)
+        while outcome[0] == "killed":
+            moment = random.uniform(0, 0.7 * world.seconds) if done + kills < cases and kills < 8 else None
+            outcome = in_child(lambda cfg=cfg: run(cfg), kill_after=moment)
+            kills += outcome[0] == "killed"
+            world.check(name)
+            reports = list((world.folder / name / "runs").rglob("report.json"))
+            assert outcome[0] == "done" or not reports, "an unfinished run has a report"
+        world.check_end(name, outcome)
+        done += max(kills, 1)
+    return done
+
+
+def killed_coco(world: World, random: Random, cases: int) -> int:
+    """The same for a file that holds many images' masks."""
+    made = make_coco(world.folder / "coco")
+
+    def config(name: str) -> Any:
+        return compose_config(
+            ["dataset=coco", f"dataset.images={made.images}", f"dataset.predictions={made.predictions}",
+             f"paths.outputs={world.folder}/{name}", "backbone=tiny", "logger=none", "callbacks.progress=false",
+             "callbacks.gallery=0", "callbacks.picture=0", "trainer.accelerator=cpu"]
+        )  # fmt: skip
+
+    def results(outcome: Outcome) -> bytes:
+        assert outcome[0] == "done", outcome[1]
+        found = contents(Path(outcome[1]["folder"]) / "masks", hidden=True)
+        assert list(found) == ["predictions.json"]
+        return found["predictions.json"]
+
+    clock = time.perf_counter()
+    whole = results(in_child(lambda: run(config("whole"))))
+    seconds = time.perf_counter() - clock
+    for case in range(cases):
+        cfg = config(f"coco{case}")
+        in_child(lambda cfg=cfg: run(cfg), kill_after=random.uniform(0, seconds))
+        for path in (world.folder / f"coco{case}").rglob("*.journal"):
+            with path.open("ab") as file:
+                file.write(b'deadbeef [[0, {"segm')  # as a process leaves it that is killed while it writes
+        assert results(in_child(lambda cfg=cfg: run(cfg))) == whole
+    return cases
+
+
+def disk_full(world: World, random: Random, cases: int) -> int:
+    """No space at the n-th write: one sentence, and with space again the run goes on to the same end."""
+    for case in range(cases):
+        name = f"full{case}"
+        cfg = world.config(name)
+        if case % 2:
+            limit = random.randrange(400)
+            outcome = in_child(lambda cfg=cfg: run(cfg), before=lambda limit=limit: _limit_file_size(limit))
+        else:
+            place, turn = random.choice(("fsync", "replace", "mkstemp")), random.randrange(1, 3 * len(world.whole))
+            outcome = in_child(
+                lambda cfg=cfg: run(cfg), before=lambda place=place, turn=turn: _fail_at(place, turn, errno.ENOSPC)
+            )
+        world.check(name)
+        if outcome[0] != "done":
+            assert outcome[0] == "error", outcome[1]
+            assert "make room" in outcome[1] and "\n" not in outcome[1], outcome[1]
+        world.check_end(name, in_child(lambda cfg=cfg: run(cfg)))
+    return cases
+
+
+def _limit_file_size(limit: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+
+def _fail_at(place: str, turn: int, number: int) -> None:
+    """Lets the so-many-th call of a function of the operating system fail, and all after it."""
+    module: Any = tempfile if place == "mkstemp" else os
+    original, calls = getattr(module, place), [0]
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] >= turn:
+            raise OSError(number, os.strerror(number), str(arguments[0]) if arguments else None)
+        return original(*arguments, **options)
+
+    setattr(module, place, failing)
+
+
+def not_writable(world: World, random: Random, cases: int) -> int:
+    """An output that takes no file: one sentence that names it. Root may write anywhere, so permission is not asked."""
+    done = 0
+    for case in range(cases):
+        folder = world.folder / f"closed{case}"
+        folder.mkdir()
+        blocked = folder / random.choice(("masks", "runs"))
+        blocked.write_text("a file where a folder belongs")
+        outcome = in_child(lambda case=case: run(world.config(f"closed{case}")))
+        assert outcome[0] == "error" and str(blocked) in outcome[1] and "\n" not in outcome[1], outcome[1]
+        assert blocked.read_text() == "a file where a folder belongs"
+        for number in (errno.EROFS, errno.EACCES, errno.EIO):
+            name, turn = f"closed{case}-{number}", random.randrange(1, len(world.whole))
+            cfg = world.config(name)
+            outcome = in_child(
+                lambda cfg=cfg: run(cfg), before=lambda turn=turn, number=number: _fail_at("mkstemp", turn, number)
+            )
+            assert outcome[0] == "error" and os.strerror(number) in outcome[1], outcome[1]
+            world.check(name)
+            done += 1
+        done += 1
+    return done
+
+
+def two_at_once(world: World, random: Random, cases: int) -> int:
+    """Of two runs in one folder the second is refused; one that another has overwritten does not pass for whole."""
+    for case in range(cases):
+        name = f"two{case}"
+        first, second = world.config(name), world.config(name, "prompts=box")
+        receive, send = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with runner.claimed(world.folder / name / "masks"):
+                os.write(send, b"x")
+                time.sleep(60)
+            os._exit(0)
+        os.read(receive, 1)
+        outcome = in_child(lambda second=second: run(second))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert outcome == ("error", outcome[1]) and "being written by another run" in outcome[1], outcome
+        in_child(lambda first=first: run(first), kill_after=random.uniform(0.3, 0.7) * world.seconds)
+        assert in_child(lambda second=second: run(second))[0] == "done"
+        outcome = in_child(lambda first=first: run(first))
+        if outcome[0] == "error":
+            assert "changed since" in outcome[1], outcome[1]
+            outcome = in_child(lambda name=name: run(world.config(name, "force=true")))
+        world.check_end(name, outcome)
+        # A finished run whose masks were overwritten or deleted is not taken for done, either.
+        assert in_child(lambda second=second: run(second))[0] == "error"
+        for path in (world.folder / name / "masks").iterdir():
+            path.unlink()
+        world.check_end(name, in_child(lambda first=first: run(first)))
+    return 3 * cases
+
+
+class Deadly(Folder):
+    """A data set one of whose images ends the process that reads it, as the system does for want of memory."""
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def worker_killed(world: World, random: Random, cases: int) -> int:
+    """A reading process that the system ends: one sentence, not a hang."""
+    for _ in range(cases):
+        dataset = Deadly(world.data / "images", world.data / "masks")
+        with pytest.raises(WorkerError, match="num_workers") as caught:
+            list(SampleDataModule(dataset, num_workers=1, limit=3).test_dataloader())
+        assert "\n" not in str(caught.value)
+    return cases
+
+
+def corrupted(world: World, random: Random, cases: int) -> int:
+    """What a run keeps, damaged while it is stopped or done: the same result, or one sentence. Never another result."""
+    for case in range(cases):
+        name = f"spoiled{case}"
+        cfg = world.config(name)
+        finished = case % 2 == 0
+        in_child(lambda cfg=cfg: run(cfg), kill_after=None if finished else random.uniform(0.3, 0.7) * world.seconds)
+        kept = [p for p in (world.folder / name).rglob("*") if p.is_file() and p.stat().st_size]
+        wanted = ("report.json", ".written.json") if finished else (".journal-0.jsonl",)
+        state = [path for path in kept if path.name in wanted or path.suffix == ".png"]
+        if state:
+            path = random.choice(state)
+            path.write_bytes(mutate_bytes(path.read_bytes(), random))
+        outcome = in_child(lambda cfg=cfg: run(cfg))
+        if outcome[0] == "error":
+            assert "\n" not in outcome[1] and "force=true" in outcome[1], outcome[1]
+            outcome = in_child(lambda name=name: run(world.config(name, "force=true")))
+        world.check_end(name, outcome)
+    return cases
+
+
+def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
+    """Lessons, adaptor, checkpoint and record of an adaption, damaged: the same adaptor is made again."""
+
+    def config(name: str) -> Any:
+        return world.config(name, "adaption=iou_lora", "limit=4")
+
+    def adaptor(name: str) -> bytes:
+        return next((world.folder / name / "runs").rglob("adaptor.safetensors")).read_bytes()
+
+    assert in_child(lambda: run(config("taught")))[0] == "done"
+    whole, masks = adaptor("taught"), contents(world.folder / "taught" / "masks")
+    for case in range(cases):
+        name = f"taught{case}"
+        assert in_child(lambda name=name: run(config(name)))[0] == "done"
+        adaptors = world.folder / name / "runs" / "adaptors"
+        kept = [path for path in adaptors.rglob("*") if path.is_file() and path.stat().st_size]
+        path = random.choice(kept)
+        path.write_bytes(mutate_bytes(path.read_bytes(), random))
+        if random.random() < 0.5:
+            for record in adaptors.rglob("training.json"):
+                record.unlink()
+        outcome = in_child(lambda name=name: run(world.config(name, "adaption=iou_lora", "limit=4", "force=true")))
+        assert outcome[0] in ("done", "error"), outcome[1]
+        if outcome[0] == "done":
+            assert contents(world.folder / name / "masks") == masks
+        assert outcome[0] == "error" or adaptor(name) == whole or path.name.startswith("adaptor"), path
+    return cases
+
+
+def corrupted_cache(world: World, random: Random, cases: int) -> int:
+    """Embeddings damaged on disk are encoded again."""
+    overrides = ("backbone.cache=true",)
+
+    def before() -> None:
+        os.environ["SAMREF_CACHE"] = str(world.folder / "cache")
+
+    world.check_end("cached", in_child(lambda: run(world.config("cached", *overrides)), before=before))
+    for case in range(cases):
+        entries = sorted((world.folder / "cache").rglob("*.safetensors"))
+        assert len(entries) > 5, "images are cached but for those whose mask is empty"
+        for path in random.sample(entries, 5):
+            path.write_bytes(mutate_bytes(path.read_bytes(), random))
+        cfg = world.config(f"cached{case}", *overrides)
+        world.check_end(f"cached{case}", in_child(lambda cfg=cfg: run(cfg), before=before))
+    return 5 * cases
+
+
+def clock_moved(world: World, random: Random, cases: int) -> int:
+    """A clock that jumps by years in either direction changes no result."""
+    for case in range(cases):
+        name, original = f"clock{case}", time.time
+
+        def jump(original: Callable[[], float] = original) -> None:
+            time.time = lambda: original() + random.choice((-1, 1)) * random.uniform(0, 1e9)
+
+        cfg = world.config(name)
+        in_child(lambda cfg=cfg: run(cfg), kill_after=random.uniform(0, world.seconds), before=jump)
+        for path in (world.folder / name).rglob("*"):
+            os.utime(path, (0, random.choice((0, 4e9))))
+        world.check_end(name, in_child(lambda cfg=cfg: run(cfg), before=jump))
+    return cases
+
+
+def cut_downloads(world: World, random: Random, cases: int) -> int:
+    """A server that hangs up: nothing half-fetched is used, and the next try ends whole."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("val/1.txt", random.randbytes(300_000))
+    weights = io.BytesIO()
+    torch.save({"weight": torch.rand(50_000)}, weights)
+    done = 0
+    with serving({"/a.zip": archive.getvalue(), "/w.pth": weights.getvalue()}, random) as address:
+        offered = Archive(f"{address}/a.zip", "x", len(archive.getvalue()), hashlib.md5(archive.getvalue()).hexdigest())
+        digest = hashlib.sha256(weights.getvalue()).hexdigest()
+        for number in itertools.count():
+            if done >= cases:
+                break
+            with fresh(world.folder / f"download{number}") as folder:
+                done += _until_whole(lambda folder=folder: download.fetch(offered, folder), folder / "a.zip", archive)
+                os.environ["SAMREF_CACHE"] = str(folder)
+                CHECKPOINTS["cut"] = Checkpoint("cut", "x", f"{address}/w.pth", 1, digest, "nobody")
+                path = folder / "weights" / "w.pth"
+                logging.getLogger("pooch").setLevel(logging.ERROR)
+                done += _until_whole(lambda: weights_fetch.find_weights("cut"), path, weights)
+    return done
+
+
+def _until_whole(fetch: Callable[[], Any], path: Path, content: io.BytesIO) -> int:
+    cuts = 0
+    while not path.exists():
+        with contextlib.suppress(DatasetError, WeightsError):
+            fetch()
+        cuts += not path.exists()
+    assert path.read_bytes() == content.getvalue()
+    return cuts
+
+
+@contextlib.contextmanager
+def serving(files: dict[str, bytes], random: Random) -> Iterator[str]:
+    """A server that hangs up at a random byte, three times out of four."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files[self.path]
+            start = int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-"))
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            stop = random.randrange(start, len(content)) if random.random() < 0.75 and start < len(content) else None
+            self.wfile.write(content[start:stop])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def fresh(folder: Path) -> Iterator[Path]:
+    """An empty folder, and environment and registry as before afterwards."""
+    folder.mkdir(parents=True)
+    before = os.environ.get("SAMREF_CACHE")
+    try:
+        yield folder
+    finally:
+        CHECKPOINTS.pop("cut", None)
+        os.environ.pop("SAMREF_CACHE", None)
+        if before is not None:
+            os.environ["SAMREF_CACHE"] = before
+
+
+# How many faults of each kind `make faults` does, and how many the test suite does.
+SCENARIOS: dict[Callable[[World, Random, int], int], tuple[int, int]] = {
+    killed: (60, 4),
+    killed_coco: (20, 2),
+    disk_full: (40, 4),
+    not_writable: (5, 1),
+    two_at_once: (6, 1),
+    worker_killed: (2, 0),
+    corrupted: (60, 4),
+    corrupted_adaptor: (12, 1),
+    corrupted_cache: (6, 1),
+    clock_moved: (12, 1),
+    cut_downloads: (40, 6),
+}
+
+
+def make_world(folder: Path, images: int = 20) -> World:
+    """Data, and what an undisturbed run makes of them."""
+    data = make_folder(folder / "data", names=[f"image{k:03d}" for k in range(images)], size=SIZE)
+    run(folder_config(data, folder / "warm", "limit=1"))
+    clock = time.perf_counter()
+    outcome = in_child(lambda: run(folder_config(data, folder / "whole")))
+    assert outcome[0] == "done", outcome[1]
+    whole = contents(folder / "whole" / "masks", hidden=True)
+    assert len(whole) == images
+    return World(folder, data, whole, outcome[1], time.perf_counter() - clock)
+
+
+def main() -> int:
+    """The command."""
+    from tests.robustness.soak import soak
+
+    parser = argparse.ArgumentParser(description="faults around a run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=[scenario.__name__ for scenario in SCENARIOS])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    clock, counts, failed = time.perf_counter(), {}, 0
+    with tempfile.TemporaryDirectory() as folder:
+        world = make_world(Path(folder))
+        for scenario, (cases, _) in SCENARIOS.items():
+            if options.only in (None, scenario.__name__):
+                try:
+                    counts[scenario.__name__] = scenario(world, Random(options.seed), cases)
+                    print(f"{scenario.__name__}: {counts[scenario.__name__]} faults, none did harm", flush=True)
+                except Exception:
+                    failed += 1
+                    print(f"{scenario.__name__}: FAILED\n{traceback.format_exc()}", flush=True)
+    if options.only is None:
+        print(soak(2000), flush=True)
+    print(
+        f"faults: {sum(counts.values())} in {len(counts)} scenarios, seed {options.seed}, {failed} scenarios failed, "
+        f"{time.perf_counter() - clock:.0f} s"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
