@@ -13,7 +13,7 @@ from samref.adaption.lessons import Lessons
 from samref.adaption.lora import get_adapter_params
 from samref.adaption.ranking import ranking_loss
 from samref.guard import Guard
-from samref.refiner import Refiner
+from samref.refiner import Refiner, SAMRefiner
 from samref.structures import Failure, Idle, Refinement, Sample
 
 Outcome = dict[str, Any]
@@ -42,6 +42,8 @@ class RefinementModule(LightningModule):
         self.keep_candidates = keep_candidates
         self.keep_logits = keep_logits
         self.guard = guard
+        if guard is not None and guard.asks_candidates() and isinstance(refiner, SAMRefiner):
+            refiner.keep_coarse_iou = True
         # Registered so that Lightning moves it to the device; the refiner uses the same object.
         backbone = getattr(refiner, "backbone", None)
         self.backbone = backbone if isinstance(backbone, nn.Module) else None

@@ -82,6 +82,8 @@ class SAMRefiner:
         self.cascade = cascade
         self.chunk_size = chunk_size
         self.guard: Guard | None = None
+        # Set where a guard wants the candidates' IoU with the coarse masks: `Refinement.coarse_iou`.
+        self.keep_coarse_iou = False
 
     @classmethod
     def from_pretrained(cls, backbone: str = "mobile_sam", device: str = "auto", **options: Any) -> SAMRefiner:
@@ -106,6 +108,7 @@ class SAMRefiner:
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
         refiner.guard = build(cfg.guard)
+        refiner.keep_coarse_iou = refiner.guard is not None and refiner.guard.asks_candidates()
         return refiner
 
     def refine(
@@ -147,6 +150,8 @@ class SAMRefiner:
         watch = Stopwatch(self.backbone.device)
         with torch.inference_mode():
             result = _blank(sample, self.backbone, keep_candidates, keep_logits)
+            if self.keep_coarse_iou:
+                result.coarse_iou = np.full((len(sample.masks), 3), np.nan)
             active = np.flatnonzero([mask.any() for mask in sample.masks])
             if len(active):
                 with watch("encode"):
@@ -218,6 +223,9 @@ class SAMRefiner:
                 coarse_iou = None
                 if self.selection == "coarse":
                     coarse_iou = self.candidate_iou(candidates, embedding, [result.masks[row] for row in rows])
+                if last and result.coarse_iou is not None:
+                    reference = [sample.masks[row] for row in rows]
+                    result.coarse_iou[rows] = self.candidate_iou(candidates, embedding, reference)
                 predicted = candidates.iou_predictions.float().cpu().numpy()
                 chosen = select(self.selection, predicted[:, 1:], coarse_iou, truth_iou)
                 logits = pick(candidates, chosen)

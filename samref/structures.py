@@ -166,6 +166,8 @@ class Refinement:
         flags: N strings: `refined`, `empty` (the coarse mask was empty and stays so), `fallback` (the
             refinement came out empty and the coarse mask was kept), `kept` (the guard kept the coarse mask).
         candidate_iou: N x 3 float64, IoU of the three candidates with `truth`, where truth was given.
+        coarse_iou: N x 3 float64, IoU of the three candidates with the coarse masks, only where asked for; NaN
+            for masks that were empty.
         candidates: N x 3 x H x W bool, only where asked for.
         logits: N x H x W float32 of the chosen candidate, only where asked for (semantic merging).
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.
@@ -178,6 +180,7 @@ class Refinement:
     prompts: Prompts
     flags: tuple[str, ...]
     candidate_iou: npt.NDArray[np.float64] | None = None
+    coarse_iou: npt.NDArray[np.float64] | None = None
     candidates: BoolArray | None = None
     logits: FloatArray | None = None
     timing: dict[str, float] = field(default_factory=dict)

@@ -60,6 +60,34 @@ def test_what_passes_agrees_and_what_does_not_is_the_coarse_mask(coarse, seed, f
     assert (result.masks[0] == (refined if result.flags == ("refined",) else coarse)).all()
 
 
+@pytest.mark.parametrize(
+    ("coarse_iou", "kept"),
+    [
+        ([0.95, 2 / 3, 0.2], True),  # one confirms the coarse mask, the chosen one departs from it
+        ([0.89, 2 / 3, 0.2], False),  # none confirms it
+        ([0.9, 2 / 3, 0.2], True),
+    ],
+)
+def test_a_confirmed_coarse_mask_is_kept_when_the_choice_departs_from_it(coarse_iou, kept):
+    given_back = refinement(square(6)[None], [0.9], ["refined"])  # IoU 8 / 12 with the coarse mask
+    given_back.coarse_iou = np.array([coarse_iou])
+    guard = Guard(**(OFF | {"confirming": 0.9, "max_gap": 0.02}))
+    assert (guard(square(4)[None], given_back).flags == ("kept",)) is kept
+    assert Guard(**(OFF | {"confirming": 0.9, "max_gap": 0.3})).doubts(square(4), given_back, 0) is False
+
+
+def test_the_candidates_are_compared_with_the_coarse_masks_for_a_guard_that_asks():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    coarse = np.zeros((2, 40, 60), bool)
+    coarse[0, 10:30, 10:40] = True
+    refiner = SAMRefiner.from_pretrained("tiny", device="cpu", guard=True)
+    result = refiner.refine(image, coarse, keep_candidates=True)
+    expected = [pair_iou(coarse[0], candidate) for candidate in result.candidates[0]]
+    np.testing.assert_allclose(result.coarse_iou[0], expected)
+    assert np.isnan(result.coarse_iou[1]).all()
+    assert SAMRefiner.from_pretrained("tiny", device="cpu").refine(image, coarse).coarse_iou is None
+
+
 def test_switched_off_it_does_nothing():
     result = Guard(False, 1, 1, 1)(square(4)[None], refinement(square(20)[None], [0.1], ["refined"]))
     assert result.flags == ("refined",)

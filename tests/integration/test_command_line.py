@@ -36,8 +36,8 @@ def test_a_mistake_is_one_sentence(tmp_path, words, sentence):
 
 def test_a_sweep_goes_on_after_a_job_that_fails_and_says_so(tmp_path):
     root = make_davis585(tmp_path / "data", sequences=1, frames=1)
-    words = [f"dataset.root={root}", "dataset=davis585", "refiner.selection=nonsense,predicted", "prompts=box", "backbone=tiny"]
-    done = run_py(tmp_path, "-m", *words)
+    words = ["dataset=davis585", f"dataset.root={root}", "prompts=box", "refiner.selection=nonsense,predicted"]
+    done = run_py(tmp_path, "-m", *words, "backbone=tiny")
     assert done.returncode == 1
     assert "error: refiner.selection is 'nonsense'" in done.stderr
     assert "Traceback" not in done.stderr
