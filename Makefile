@@ -5,7 +5,7 @@ SEED   ?= 0
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz faults tables weights clean
+.PHONY: help demo app test lint bench fuzz faults tables weights clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,16 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PY) -m pip install --quiet -e '.[dev]'
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.app: pyproject.toml | $(VENV)/bin/python
+	@echo "installing samref, PyTorch and gradio into $(VENV) (a few minutes the first time)"
+	$(PY) -m pip install --quiet -e '.[app]'
+	@touch $@ $(VENV)/.run
+
 demo: $(VENV)/.run  ## see coarse masks improve, with the real model, on this machine's CPU
 	$(PY) run.py +experiment=demo
+
+app: $(VENV)/.app  ## a page to try it: drop a photo, paint a rough mask, move every setting
+	$(PY) -m samref.app
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider

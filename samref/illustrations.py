@@ -82,9 +82,9 @@ def draw_prompts(refiner: SAMRefiner, subject: Subject) -> Canvas:
     view = View.of(subject.image, PANEL_SIDE)
     prompts = subject.refine(_with_parts(refiner, PARTS, iterations=1)).prompts
     settings = refiner.prompts
-    edge = _outline(view, view.picture, subject.mask, COARSE)
+    edge = with_outline(view, view.picture, subject.mask, COARSE)
     panels = [
-        captioned(_outline(view, view.picture, subject.mask, COARSE, 0.35), _said("coarse", subject, subject.mask))
+        captioned(with_outline(view, view.picture, subject.mask, COARSE, 0.35), _said("coarse", subject, subject.mask))
     ]
     for parts, caption in (
         (("point",), f"points, {settings.point.strategy}"),
@@ -92,9 +92,9 @@ def draw_prompts(refiner: SAMRefiner, subject: Subject) -> Canvas:
         (("mask",), f"mask, omega {settings.mask.omega:g}, gamma {settings.mask.gamma:g}"),
         (PARTS, "all"),
     ):
-        panels.append(captioned(_prompted(view, edge, prompts, parts), caption))
+        panels.append(captioned(with_prompts(view, edge, prompts, parts), caption))
     if subject.truth is not None:
-        panels.append(captioned(_outline(view, view.picture, subject.truth, TRUTH, 0.35), "truth"))
+        panels.append(captioned(with_outline(view, view.picture, subject.truth, TRUTH, 0.35), "truth"))
     return _in_rows(panels)
 
 
@@ -103,17 +103,17 @@ def draw_candidates(
 ) -> Canvas:
     """Figs. 12 and 14: the three candidates of each prompt combination; the chosen one has an edge."""
     view = View.of(subject.image, PANEL_SIDE)
-    edge = _outline(view, view.picture, subject.mask, COARSE)
+    edge = with_outline(view, view.picture, subject.mask, COARSE)
     rows = []
     for parts in combinations:
         result = subject.refine(_with_parts(refiner, parts, iterations=1))
         assert result.candidates is not None
-        panels = [captioned(_prompted(view, edge, result.prompts, parts), " + ".join(parts))]
+        panels = [captioned(with_prompts(view, edge, result.prompts, parts), " + ".join(parts))]
         for k, candidate in enumerate(result.candidates[0]):
             chosen = k == result.chosen[0]
             words = [f"predicted {result.iou_predictions[0, k]:.3f}", subject.against(candidate)]
             caption = ", ".join([*filter(None, words), *(["chosen"] if chosen else [])])
-            drawn = _outline(view, view.picture, candidate, REFINED if chosen else COLOURS[3], 0.35)
+            drawn = with_outline(view, view.picture, candidate, REFINED if chosen else COLOURS[3], 0.35)
             panels.append(captioned(drawn, caption, strong=chosen))
         rows.append(np.hstack(panels))
     return stack_rows(rows)
@@ -128,11 +128,11 @@ def draw_box(refiner: SAMRefiner, subject: Subject) -> Canvas:
     boxes = box_steps(embedding, subject.mask, replace(setting, lam=setting.lam or 0.1))
     alike = view.picture // 3
     alike[heat >= setting.similarity] = view.picture[heat >= setting.similarity]
-    edge = _outline(view, view.picture, subject.mask, COARSE)
+    edge = with_outline(view, view.picture, subject.mask, COARSE)
     for canvas_box, colour in zip(boxes, (COARSE, *[COLOURS[5]] * (len(boxes) - 2), REFINED), strict=False):
         alike = with_box(alike, view, canvas_box, colour)
         edge = with_box(edge, view, canvas_box, colour)
-    hot = _outline(view, with_heat(view.picture, np.clip(heat, 0, 1), even=True), subject.mask, COARSE)
+    hot = with_outline(view, with_heat(view.picture, np.clip(heat, 0, 1), even=True), subject.mask, COARSE)
     panels = [
         captioned(hot, f"cosine to the object, {heat.min():.2f} to {heat.max():.2f}"),
         captioned(alike, f"cosine from {setting.similarity:g}; tight box, then {len(boxes) - 1} steps"),
@@ -140,7 +140,7 @@ def draw_box(refiner: SAMRefiner, subject: Subject) -> Canvas:
     for name, lam, box in (("tight box", 0.0, boxes[0]), ("elastic box", setting.lam or 0.1, boxes[-1])):
         alone = _with_parts(refiner, ("box",), iterations=1, lam=lam)
         result = subject.refine(alone)
-        drawn = with_box(_outline(view, view.picture, result.masks[0], REFINED, 0.35), view, box)
+        drawn = with_box(with_outline(view, view.picture, result.masks[0], REFINED, 0.35), view, box)
         panels.append(captioned(drawn, _said(f"by the {name}", subject, result.masks[0], result)))
     return stack_rows([np.hstack(panels[:2]), np.hstack(panels[2:])])
 
@@ -163,7 +163,9 @@ def draw_regions(refiner: SAMRefiner, subject: Subject, merge: SplitThenMerge) -
                 [
                     captioned(boxed, f"{name}: {count}"),
                     captioned(each, "refined, each"),
-                    captioned(_outline(view, view.picture, union, REFINED, 0.35), _said("together", subject, union)),
+                    captioned(
+                        with_outline(view, view.picture, union, REFINED, 0.35), _said("together", subject, union)
+                    ),
                 ]
             )
         )
@@ -179,14 +181,14 @@ def draw_cascade(refiner: SAMRefiner, subject: Subject, rounds: int) -> Canvas:
         rounds: at least 1.
     """
     view = View.of(subject.image, PANEL_SIDE)
-    coarse = _outline(view, view.picture, subject.mask, COARSE, 0.35)
+    coarse = with_outline(view, view.picture, subject.mask, COARSE, 0.35)
     panels = [captioned(coarse, _said("coarse", subject, subject.mask))]
     last = subject.mask
     for count in range(1, rounds + 1):
         result = subject.refine(_with_parts(refiner, tuple(refiner.prompts.use), iterations=count))
         mask = result.masks[0]
-        drawn = _outline(view, view.picture, mask, REFINED, 0.35)
-        drawn = _prompted(view, drawn, replace(result.prompts, mask_input=None), PARTS)
+        drawn = with_outline(view, view.picture, mask, REFINED, 0.35)
+        drawn = with_prompts(view, drawn, replace(result.prompts, mask_input=None), PARTS)
         caption = f"{_said(f'round {count}', subject, mask, result)}, changed {1 - pair_iou(mask, last):.3f}"
         panels.append(captioned(drawn, caption))
         last = mask
@@ -252,12 +254,13 @@ def _with_parts(refiner: SAMRefiner, parts: Sequence[str], iterations: int, lam:
     return SAMRefiner(refiner.backbone, prompts, iterations, refiner.selection, refiner.cascade, refiner.chunk_size)
 
 
-def _outline(view: View, canvas: Canvas, mask: BoolArray, colour: Colour, tint: float = 0.0) -> Canvas:
+def with_outline(view: View, canvas: Canvas, mask: BoolArray, colour: Colour, tint: float = 0.0) -> Canvas:
+    """The picture with a mask of the image, H x W bool, outlined and tinted in one colour."""
     return outlined(canvas, view.masks(mask[None]), colours=(colour,), tint=tint)
 
 
-def _prompted(view: View, canvas: Canvas, prompts: Prompts, parts: Sequence[str]) -> Canvas:
-    """Draws those prompts of the first mask that are among `parts`."""
+def with_prompts(view: View, canvas: Canvas, prompts: Prompts, parts: Sequence[str]) -> Canvas:
+    """The picture with those prompts of the first mask that are among `parts`."""
     if "mask" in parts and prompts.mask_input is not None:
         size = round(view.picture.shape[0] / view.scale[1]), round(view.picture.shape[1] / view.scale[0])
         canvas = with_heat(canvas, view.values(heat_of_image(prompts.mask_input[0, 0], size)))
