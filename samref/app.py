@@ -174,7 +174,7 @@ def values_of(preset_name: str) -> list[Setting]:
 
 def say(trial: Trial, words: Sequence[str]) -> str:
     """What became of the mask, in Markdown, with the command that does the same to a folder."""
-    kept = " (the guard kept the rough mask: the refinement is too unlike it)" if trial.flag == KEPT else ""
+    kept = " (the guard kept the rough mask: the refinement is implausible)" if trial.flag == KEPT else ""
     seconds = ", ".join(f"{stage} {trial.seconds[stage]:.2f} s" for stage in STAGES)
     command = " ".join(["python run.py", *words, "dataset.images=DIR dataset.masks=DIR dataset.output=DIR"])
     return (
