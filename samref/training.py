@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from omegaconf import DictConfig
 
 from samref.configs import build
@@ -33,6 +34,11 @@ def make_trainer(cfg: DictConfig, folder: Path, callbacks: list[Callback], **opt
     everything = {"logger": logger, "callbacks": [*callbacks, *extra], "default_root_dir": str(folder), **options}
     # Partial, because Hydra would turn the list of callbacks into a configuration of its own.
     trainer: Trainer = build(cfg.trainer, _partial_=True)(**everything)
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise ConfigError(
+            f"trainer.strategy={cfg.trainer.get('strategy', 'auto')} keeps what its processes measure to themselves; "
+            "expected ddp"
+        )
     return trainer
 
 
