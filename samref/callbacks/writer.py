@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from lightning import Callback, LightningModule, Trainer
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.files import Note, noting_files, write_png
 from samref.structures import Refinement, Sample
+
+_PLAIN = re.compile(r"[\w\-+=][\w.\-+= ]*")
+LONGEST_NAME = 100  # bytes; file systems allow 255, and a suffix follows
+DEEPEST = 4
 
 
 class Writer(Callback):
@@ -60,19 +65,26 @@ class Writer(Callback):
 
 
 def write_candidates(folder: Path, sample: Sample, refinement: Refinement) -> None:
-    """Writes `IMAGE/OBJECT_K.png` (0/255) for the three candidates K of every mask."""
+    """Writes `IMAGE/OBJECT_K.png` (0/255) for the three candidates K of every mask; slashes of an id make folders."""
     assert refinement.candidates is not None
+    place = folder.joinpath(*map(safe_name, str(sample.image_id).split("/", DEEPEST)))
     for name, masks in zip(sample.object_ids, refinement.candidates, strict=True):
         for k, mask in enumerate(masks):
-            path = folder / safe_name(str(sample.image_id)) / f"{safe_name(str(name))}_{k}.png"
-            write_png(path, mask.astype(np.uint8) * 255)
+            write_png(place / f"{safe_name(str(name))}_{k}.png", mask.astype(np.uint8) * 255)
 
 
 def safe_name(name: str) -> str:
-    """An id as one file name: separators become `_`, so that no id leads out of the folder.
+    """An id as the name of one file, which no other id has.
 
-    >>> safe_name("../camel/00005")
-    '.._camel_00005'
+    Ids of letters, digits and the usual marks stay as they are; any other, however long and whatever it holds, loses
+    what a name may not hold and gets a hash behind it.
+
+    >>> safe_name("object1"), safe_name("..")
+    ('object1', '__-8539e5')
     """
-    cleaned = re.sub(r"[^\w.\-+= ]", "_", name)
-    return cleaned if cleaned.strip(".") else "_" + cleaned
+    cleaned = re.sub(r"[^\w\-+= ]|^\.+|\.(?=\.)", "_", name) if not _PLAIN.fullmatch(name) else name
+    cleaned = cleaned or "_"
+    if cleaned == name and len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
+    return f"{cleaned.encode('utf-8', 'ignore')[:LONGEST_NAME].decode('utf-8', 'ignore')}-{digest}"

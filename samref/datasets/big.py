@@ -40,7 +40,8 @@ class BigDataset(MaskDataset):
             )
         self.root = Path(root)
         present = {path.name for path in self.root.iterdir()}
-        self._names = sorted(name.removesuffix("_gt.png") for name in present if name.endswith("_gt.png"))
+        ends = ("_gt.png", "_seg.png")
+        self._names = sorted({name.removesuffix(end) for name in present for end in ends if name.endswith(end)})
         if not self._names:
             raise DatasetError(
                 f"{root} holds no NAME_gt.png; expected NAME_im.jpg, NAME_gt.png, NAME_seg.png ({source})"
@@ -50,7 +51,7 @@ class BigDataset(MaskDataset):
             for name in self._names
         }
         missing = [f"{name}_im.jpg" for name, image in self._images.items() if image is None]
-        missing += [f"{name}_seg.png" for name in self._names if f"{name}_seg.png" not in present]
+        missing += [name + end for end in ends for name in self._names if name + end not in present]
         if missing:
             shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,11 +139,16 @@ class ImageFolder:
 
     def find(self, record: Mapping[str, Any]) -> Path | None:
         """The file of an image record, or None."""
-        for name in _names(record):
+        for name in filter(self._holds, _names(record)):
             parent = str(PurePosixPath(name).parent)
             if PurePosixPath(name).name in self._listing(parent):
                 return self.folder / name
         return self._by_number.get(record.get("id"))
+
+    def _holds(self, name: str) -> bool:
+        # Files of strangers must not have pictures from elsewhere on the disk read and shown.
+        root = os.path.abspath(self.folder)
+        return os.path.normpath(os.path.join(root, name)).startswith(os.path.join(root, ""))
 
     def _listing(self, parent: str) -> frozenset[str]:
         # One listing of a folder of 118,000 images is far cheaper than asking for each of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ class Davis585(MaskDataset):
         if sequences is not None:
             folders = _named(self.root, folders, sequences)
         self.frames = [frame for folder in folders for frame in sorted(folder.glob("*.jpg"))]
+        _demand_frames(folders)
         self.objects = [_objects(frame, init) for frame in self.frames]
         kept = [index for index, objects in enumerate(self.objects) if objects]
         self.frames, self.objects = [self.frames[i] for i in kept], [self.objects[i] for i in kept]
@@ -219,6 +221,14 @@ def _objects(frame: Path, init: str) -> tuple[str, ...]:
         if not coarse.is_file():
             raise DatasetError(f"{coarse} is not there, though its ground truth is; choose dataset.init=sp or stm")
     return tuple(objects)
+
+
+def _demand_frames(folders: list[Path]) -> None:
+    for folder in folders:
+        for truth in sorted(folder.glob("object*_*.png")):
+            frame = folder / f"{truth.stem.partition('_')[2]}.jpg"
+            if not os.path.lexists(frame):
+                raise DatasetError(f"{frame} is not there, though its ground truth {truth.name} is; copy it there")
 
 
 def _named(root: Path, folders: list[Path], sequences: Sequence[str] | str) -> list[Path]:

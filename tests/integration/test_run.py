@@ -58,7 +58,7 @@ def test_metrics_are_those_of_the_masks_it_saved(run, davis):
         intersection += (refined & truth).sum()
         union += (refined | truth).sum()
         assert float(row["refined_iou"]) == pytest.approx((refined & truth).sum() / (refined | truth).sum(), abs=1e-12)
-        folder = f"{report['folder']}/candidates/{sequence}_{stem}"
+        folder = f"{report['folder']}/candidates/{sequence}/{stem}"
         ious = []
         for k in range(3):
             candidate = np.array(Image.open(f"{folder}/{row['object']}_{k}.png")) > 127
