@@ -39,10 +39,11 @@ app: $(VENV)/.app  ## a page to try it: drop a photo, paint a rough mask, move e
 test: $(VENV)/.dev  ## the whole test suite
 	$(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider
 
-lint: $(VENV)/.dev  ## ruff and mypy
+lint: $(VENV)/.dev  ## ruff, mypy, and known vulnerabilities of what is installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m tests.robustness.audit
 
 bench: $(VENV)/.dev  ## speed, as ratios measured in one run
 	$(PY) -m benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from samref.adaption.lora import adapt_head, get_adapter_params
 from samref.backbones.backbone import Backbone
+from samref.backbones.cache.entry import checksum
 from samref.errors import WeightsError
 from samref.files import atomic_path
 
@@ -28,6 +30,7 @@ def save_adaptor(path: Path, backbone: Backbone, rank: int, alpha: float, placem
         "backbone": backbone.name,
         "backbone_sha256": backbone.weights_sha256,
     }
+    metadata["checksum"] = _seal(metadata, tensors)
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -66,6 +69,11 @@ def load_adaptor(path: Path, backbone: Backbone) -> None:
             value.copy_(tensors[name])
 
 
+def _seal(metadata: dict[str, str], tensors: dict[str, Any]) -> str:
+    """Changes with any of the names, numbers and tensors of an adaptor."""
+    return hashlib.sha256(f"{sorted(metadata.items())} {checksum(tensors)}".encode()).hexdigest()[:32]
+
+
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     if not path.is_file():
         raise WeightsError(f"adaptor {path} is not there; adaption.checkpoint takes a file that adaption=iou_lora left")
@@ -78,4 +86,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     missing = {"rank", "alpha", "placement", "backbone", "backbone_sha256"} - set(metadata)
     if metadata.get("format") != FORMAT or missing:
         raise WeightsError(f"{path} is not an adaptor of samref; expected a file that adaption=iou_lora left")
+    # Files of earlier versions hold none.
+    seal = metadata.pop("checksum", None)
+    if seal is not None and seal != _seal(metadata, tensors):
+        raise WeightsError(f"adaptor {path} is damaged: its checksum is wrong; train it again with adaption=iou_lora")
     return metadata, tensors

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -24,7 +22,7 @@ from samref.adaption.lessons import (
     require_lessons,
 )
 from samref.adaption.ranking import agreement
-from samref.files import atomic_path
+from samref.backbones.cache.entry import BrokenEntry, read_entry, write_entry
 from samref.refiner import SAMRefiner
 
 STORED = ("features", "candidate_iou", "truth_iou")  # of `Taught`: what stays the same while the last layer trains
@@ -56,22 +54,26 @@ def _collected(samples: Samples, refiner: SAMRefiner, target: str, store: Path) 
     parts: dict[int, dict[str, Tensor]] = {}
     for path in store.glob("*.safetensors"):
         try:
-            part = load_file(path)
+            part = read_entry(path, _entry_key(path))
             parts[int(path.stem)] = {name: part[name] for name in STORED}
-        except (SafetensorError, OSError, ValueError, KeyError):
+        except (BrokenEntry, OSError, ValueError, KeyError):
             path.unlink(missing_ok=True)
     todo = Remaining(samples, set(parts))
     for index, taught in collect(todo, refiner, target):
         part = {name: getattr(taught, name).cpu() for name in STORED}
         part["features"] = part["features"].float()
-        with atomic_path(store / f"{todo.indices[index]}.safetensors") as temporary:
-            save_file(part, temporary)
+        path = store / f"{todo.indices[index]}.safetensors"
+        write_entry(path, _entry_key(path), part)
         parts[todo.indices[index]] = part
     ordered = [parts[index] for index in sorted(parts)]
     if not ordered:
         return torch.zeros(0, 1), torch.zeros(0, 3), torch.zeros(0, 3)
     features, candidate_iou, truth_iou = (torch.cat([part[name] for part in ordered]) for name in STORED)
     return features, candidate_iou, truth_iou
+
+
+def _entry_key(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
 
 
 class Remaining:

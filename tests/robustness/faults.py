@@ -32,6 +32,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from samref import runner
 from samref.backbones.weights import fetch as weights_fetch
@@ -173,7 +174,8 @@ def killed(world: World, random: Random, cases: int) -> int:
             kills += outcome[0] == "killed"
             world.check(name)
             reports = list((world.folder / name / "runs").rglob("report.json"))
-            assert outcome[0] == "done" or not reports, "an unfinished run has a report"
+            if reports:  # even where the process was killed on its way out
+                assert contents(world.folder / name / "masks") == world.whole, "an unfinished run has a report"
         world.check_end(name, outcome)
         done += max(kills, 1)
     return done
@@ -351,8 +353,10 @@ def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
     def config(name: str) -> Any:
         return world.config(name, "adaption=iou_lora", "limit=4")
 
-    def adaptor(name: str) -> bytes:
-        return next((world.folder / name / "runs").rglob("adaptor.safetensors")).read_bytes()
+    def adaptor(name: str) -> list[Any]:
+        path = next((world.folder / name / "runs").rglob("adaptor.safetensors"))
+        with safe_open(path, framework="np") as file:
+            return [sorted(file.metadata().items()), *(file.get_tensor(key).tolist() for key in sorted(file.keys()))]
 
     assert in_child(lambda: run(config("taught")))[0] == "done"
     whole, masks = adaptor("taught"), contents(world.folder / "taught" / "masks")
@@ -367,10 +371,9 @@ def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
             for record in adaptors.rglob("training.json"):
                 record.unlink()
         outcome = in_child(lambda name=name: run(world.config(name, "adaption=iou_lora", "limit=4", "force=true")))
-        assert outcome[0] in ("done", "error"), outcome[1]
-        if outcome[0] == "done":
-            assert contents(world.folder / name / "masks") == masks
-        assert outcome[0] == "error" or adaptor(name) == whole or path.name.startswith("adaptor"), path
+        assert outcome[0] == "done", outcome[1]
+        assert contents(world.folder / name / "masks") == masks, path
+        assert outcome[0] == "done" and adaptor(name) == whole, path
     return cases
 
 
