@@ -14,7 +14,7 @@ from samref.adaption.lessons import CachedLessons, EpochSampler, Lessons, PlainL
 from samref.adaption.lora import original_head
 from samref.adaption.ranking import ranking_loss
 from samref.configs import build, compose_config
-from samref.datasets.datamodule import Samples
+from samref.datasets.feed import Samples
 from samref.datasets.scenes import Scenes
 from samref.refiner import SAMRefiner
 

@@ -16,8 +16,8 @@ from samref.adaption.lora import adapt_head, get_adapter_params
 from samref.adaption.ranking import ranking_loss
 from samref.backbones.tiny import TinyHqSam, TinySam
 from samref.configs import build, compose_config
-from samref.datasets.datamodule import Samples
 from samref.datasets.davis import Davis585
+from samref.datasets.feed import Samples
 from samref.errors import ConfigError, WeightsError
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.prompts.excavation import Frame

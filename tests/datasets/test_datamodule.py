@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
 from torch.utils.data import Dataset
 
-from samref.datasets.datamodule import SampleDataModule, _Loader
+from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.davis import Davis585
+from samref.datasets.feed import _Loader
 from samref.errors import ConfigError, InputError, WorkerError
 from samref.structures import Failure, Idle
 from tests.factories import make_davis585
@@ -98,8 +99,7 @@ def trainer(folder):
     )
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("loop", ["test", "predict"])
+@pytest.mark.parametrize(("loop", "workers"), [("test", 0), ("predict", 0), ("test", 2)])
 def test_lightning_sees_one_sample_a_batch(davis, tmp_path, workers, loop):
     module = Recorder()
     getattr(trainer(tmp_path), loop)(module, SampleDataModule(davis, num_workers=workers, limit=3))
@@ -114,8 +114,7 @@ def test_a_bad_sample_is_skipped_as_a_failure_that_names_it(broken, tmp_path, wo
     assert "00005.jpg is not an image" in module.seen[1]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("loop", ["test", "predict"])
+@pytest.mark.parametrize(("loop", "workers"), [("test", 0), ("predict", 0), ("predict", 1)])
 def test_a_bad_sample_raises_its_own_sentence_even_from_a_worker(broken, tmp_path, workers, loop):
     module = Recorder()
     with pytest.raises(InputError) as caught:

@@ -20,7 +20,7 @@ from samref.adaption.checkpoint import load_adaptor
 from samref.backbones.weights.checkpoint import read_state_dict
 from samref.backbones.weights.fetch import find_weights
 from samref.configs import build, compose_config
-from samref.datasets.datamodule import Samples
+from samref.datasets.feed import Samples
 from samref.errors import DatasetError, SamrefError, WeightsError
 from samref.structures import Failure, Sample
 from tests.factories import blob, make_davis585, make_folder, photo, save_mask
