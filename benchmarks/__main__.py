@@ -77,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all by default")
     parser.add_argument("--threads", type=int, default=1, help="of torch; 1 by default")
+    parser.add_argument("--davis585", metavar="ROOT", help="times the sweep on this data set too")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -86,7 +87,11 @@ def main() -> None:
     for name in options.parts or PARTS:
         title, measure = PARTS[name]
         command = f"python -m benchmarks {name} --threads {options.threads}"
-        publish(name, f"{title} {options.threads} thread(s).", command, measure(), options.output)
+        rows = measure()
+        if name == "sweep" and options.davis585:
+            command += " --davis585 ROOT"
+            rows += sweep_rows(options.davis585)
+        publish(name, f"{title} {options.threads} thread(s).", command, rows, options.output)
 
 
 if __name__ == "__main__":

@@ -14,46 +14,57 @@ import torch
 from samref import SAMRefiner, runner
 from samref.backbones.sam_backbone import SamBackbone
 from samref.configs import build, compose_config
+from samref.datasets.dataset import MaskDataset
+from samref.datasets.davis import Davis585
 from samref.datasets.scenes import Scenes
 
 PROMPTS = ("point", "box", "mask", "point_box", "point_mask", "box_mask", "all")
 IMAGES = 8
 
 
-def sweep_rows() -> list[dict[str, Any]]:
-    """Wall seconds of Table 1's sweep on scenes, cold and warm, and of the encodings and decodings alone."""
-    scenes = [Scenes(IMAGES)[k] for k in range(IMAGES)]
+def sweep_rows(davis585: str | None = None) -> list[dict[str, Any]]:
+    """Wall seconds of Table 1's sweep, cold and warm, and of the encodings and decodings alone.
+
+    Args:
+        davis585: folder of DAVIS-585, or None for generated scenes.
+    """
+    dataset: MaskDataset = Davis585(davis585) if davis585 else Scenes(IMAGES)
+    samples = [dataset[k] for k in range(len(dataset))]
     refiner = SAMRefiner.from_pretrained("mobile_sam", overrides=["backbone.cache=false"])
-    refiner.backbone.encode(scenes[0].image)
+    refiner.backbone.encode(samples[0].image)
     with torch.inference_mode():
         start = time.perf_counter()
-        embeddings = [refiner.backbone.encode(scene.image) for scene in scenes]
+        embeddings = [refiner.backbone.encode(sample.image) for sample in samples]
         encoding = time.perf_counter() - start
         start = time.perf_counter()
         for prompts in PROMPTS:
             excavator = build(compose_config([f"prompts={prompts}"]).prompts)
             alone = SAMRefiner(refiner.backbone, excavator)
-            for scene, embedding in zip(scenes, embeddings, strict=True):
-                refiner.backbone.decode(embedding, alone.excavate(scene.masks, embedding), unpadded_only=True)
+            for sample, embedding in zip(samples, embeddings, strict=True):
+                refiner.backbone.decode(embedding, alone.excavate(sample.masks, embedding), unpadded_only=True)
         decoding = 2 * (time.perf_counter() - start)
     least = encoding + decoding
     rows = []
     with tempfile.TemporaryDirectory() as folder, cache_in(Path(folder) / "cache"):
+        name = "" if davis585 is None else f"davis585 ({len(samples)} images), "
         for turn in ("cold cache", "warm cache"):
             encoded = count_encodings()
             start = time.perf_counter()
             for prompts, adaption in itertools.product(PROMPTS, ("none", "iou_lora")):
-                runner.run(job(prompts, adaption, Path(folder) / turn))
+                runner.run(job(prompts, adaption, Path(folder) / turn, davis585))
             seconds = time.perf_counter() - start
-            rows.append({"sweep": turn, "seconds": seconds, "encodings": encoded(), "encoding + 14 decodings": least})
+            rows.append(
+                {"sweep": name + turn, "seconds": seconds, "encodings": encoded(), "encoding + 14 decodings": least}
+            )
             rows[-1]["ratio"] = seconds / least
     return rows
 
 
-def job(prompts: str, adaption: str, outputs: Path) -> Any:
+def job(prompts: str, adaption: str, outputs: Path, davis585: str | None) -> Any:
     """One of the sweep's configurations, as `run.py` would compose it inside a sweep."""
     quiet = ["callbacks.progress=false", "callbacks.picture=0", "callbacks.gallery=0", "logger=none"]
-    chosen = [f"prompts={prompts}", f"adaption={adaption}", f"dataset.length={IMAGES}", "backbone.cache=true"]
+    data = ["dataset=davis585", f"dataset.root={davis585}"] if davis585 else [f"dataset.length={IMAGES}"]
+    chosen = [f"prompts={prompts}", f"adaption={adaption}", *data, "backbone.cache=true"]
     return compose_config([*chosen, *quiet, f"paths.outputs={outputs}"])
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from samref.errors import ConfigError, SamrefError
+from samref.kinds import check_part
 
 GROUPS = ("dataset", "backbone", "prompts", "adaption", "refiner", "preset", "experiment")
 REFINER_KEYS = ("iterations", "selection", "cascade", "chunk_size")
@@ -126,6 +127,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def build(cfg: DictConfig, **parts: Any) -> Any:
     """Instantiates a part of the configuration; our own errors come out as they are, not wrapped by Hydra."""
     try:
+        check_part(cfg, get_object, replaced=parts)
         return instantiate(cfg, **parts)
     except (HydraException, OmegaConfBaseException) as error:
         cause: BaseException | None = error

@@ -42,7 +42,7 @@ class Job:
             for group in ("dataset", "refiner", "prompts", "adaption", "backbone")
             if group in choices
         ]
-        folder = Path(config["paths"]["outputs"]) / config["name"] / "-".join([*named, fingerprint(config)])
+        folder = Path(config["paths"]["outputs"]) / str(config["name"]) / "-".join([*named, fingerprint(config)])
         return cls(config, folder)
 
     @property

@@ -37,6 +37,7 @@ from samref.errors import OutputError
 from samref.files import Note, missing_files, remove_partial
 from samref.fitting import adapt
 from samref.job import Job, demand_unchanged, first_process
+from samref.kinds import check_run_options
 from samref.module import RefinementModule
 from samref.refiner import Refiner
 from samref.training import closing_logger, log_report, make_trainer
@@ -57,6 +58,7 @@ def run(cfg: DictConfig, command: str = "") -> Report:
     Raises:
         SamrefError: for anything the user can mend; nothing half-written is left under a final name.
     """
+    check_run_options(cfg)
     job = Job.of(cfg)
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +234,8 @@ def shared_backbone(cfg: DictConfig) -> Backbone:
 
 @lru_cache(maxsize=1)
 def _load_backbone(key: str) -> Backbone:
-    return open_backbone(OmegaConf.create(json.loads(key)))
+    # Below its group, so that errors name the option as it is typed: backbone.img_size.
+    return open_backbone(OmegaConf.create({"backbone": json.loads(key)}).backbone)
 
 
 def masks_folder(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> Path | None:

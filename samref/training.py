@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from omegaconf import DictConfig
 
@@ -33,7 +34,11 @@ def make_trainer(cfg: DictConfig, folder: Path, callbacks: list[Callback], **opt
     extra = [build(callback) for callback in cfg.callbacks.extra.values()]
     everything = {"logger": logger, "callbacks": [*callbacks, *extra], "default_root_dir": str(folder), **options}
     # Partial, because Hydra would turn the list of callbacks into a configuration of its own.
-    trainer: Trainer = build(cfg.trainer, _partial_=True)(**everything)
+    make = build(cfg.trainer, _partial_=True)
+    try:
+        trainer: Trainer = make(**everything)
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise ConfigError(
             f"trainer.strategy={cfg.trainer.get('strategy', 'auto')} keeps what its processes measure to themselves; "

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypedDict, cast, get_type_hints
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache import CachedBackbone, EmbeddingStore, embeddings_folder
 from samref.configs import build
 from samref.errors import ConfigError
+from samref.kinds import check_kinds, check_part
 
-CACHE_KEYS = ("cache", "cache_max_gb", "cache_precision")
+
+class CacheOptions(TypedDict):
+    """Options of the group `backbone` that are the cache's and no constructor's."""
+
+    cache: bool | str
+    cache_max_gb: float
+    cache_precision: str
 
 
 def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
@@ -29,8 +37,12 @@ def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
         ConfigError: for values that make no sense.
         WeightsError: when weights cannot be found, verified or loaded.
     """
-    options = {key: cfg[key] for key in CACHE_KEYS if key in cfg}
-    own = OmegaConf.create({str(key): value for key, value in cfg.items() if key not in CACHE_KEYS})
+    hints = get_type_hints(CacheOptions)
+    # Before the two are parted, so that what is said names the option as it is typed: backbone.img_size.
+    check_kinds(cfg, hints)
+    check_part(cfg, get_object, replaced=parts)
+    options = {key: cfg[key] for key in hints if key in cfg}
+    own = OmegaConf.create({str(key): value for key, value in cfg.items() if key not in hints})
     mode = options.get("cache", False)
     if mode not in (True, False, "auto"):
         raise ConfigError(f"backbone.cache is {mode!r}; expected auto, true or false")
