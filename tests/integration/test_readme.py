@@ -1,7 +1,11 @@
 """What the README tells people to type is what there is."""
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +23,9 @@ def test_the_readme_has_commands():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_composes(command):
-    overrides = [word for word in shlex.split(command)[2:] if not word.startswith("-")]
-    if overrides:
+    words = shlex.split(command)[2:]
+    overrides = [word for word in words if not word.startswith("-")]
+    if overrides and "--config-dir" not in words:
         assert compose_config(overrides).name
 
 
@@ -46,3 +51,21 @@ def test_the_two_lines_run_as_they_stand():
     exec(code.replace("mobile_sam", "tiny"), names)
     assert names["result"].masks.shape == masks.shape
     assert all(hasattr(names["result"], field) for field in ("predicted_iou", "chosen", "prompts", "flags"))
+
+
+def test_a_part_of_ones_own_runs_as_it_stands(tmp_path):
+    part, config = (re.search(rf"```{kind}\n(.*?)```", README[README.index("## Your own part") :], re.DOTALL)[1]
+                    for kind in ("python", "yaml"))  # fmt: skip
+    (command,) = re.findall(r"^PYTHONPATH=\. python (run\.py .*)$", README, re.MULTILINE)
+    (tmp_path / "mine" / "refiner").mkdir(parents=True)
+    (tmp_path / "closing.py").write_text(part)
+    (tmp_path / "mine" / "refiner" / "closing.yaml").write_text(config)
+    words = [sys.executable, *command.replace("run.py", str(ROOT / "run.py")).split(), "callbacks.progress=false"]
+    path = os.pathsep.join([".", *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(next(tmp_path.rglob("report.json")).read_text())
+    assert report["config"]["refiner"] == {"_target_": "closing.Closing", "width": 9}
+    assert report["metrics"]["refined"]["iou"] > 0.5
