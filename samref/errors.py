@@ -1,12 +1,16 @@
 """Errors a user can act on: each message says what was found, what was expected and what to do."""
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 class SamrefError(Exception):
     """Base of every error whose message is meant for the user; `run.py` prints it as one sentence."""
 
     def __str__(self) -> str:
-        # Names in damaged files may hold half characters, which no terminal or file takes.
-        return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+        # Names in damaged files may hold line breaks, what a terminal obeys, and half characters, which no file takes.
+        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), super().__str__())
 
 
 class InputError(SamrefError, ValueError):

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,10 @@ class Run:
 def _number(values: Any, key: str) -> float | None:
     """A finite number of a report, None for anything else: reports may be damaged, or of other versions."""
     found = values.get(key) if isinstance(values, Mapping) else None
-    return float(found) if isinstance(found, (int, float)) and abs(found) < math.inf else None
+    with suppress(OverflowError):  # JSON's whole numbers have no end
+        if isinstance(found, (int, float)) and math.isfinite(found):
+            return float(found)
+    return None
 
 
 class _Missing:

@@ -148,7 +148,18 @@ def test_half_characters_reach_messages_and_files_as_escapes(tmp_path):
     assert (tmp_path / "x").read_text() == "\\ud800"
 
 
-@pytest.mark.parametrize("report", [{"metrics": {"refined": 3}, "timing": 2}, {"metrics": {"refined": {"iou": "x"}}}])
+def test_line_breaks_and_what_terminals_obey_reach_messages_as_escapes():
+    assert str(InputError("a\nb\x1b[2J\u2028c\x9b \N{SNOWMAN}")) == r"a\nb\x1b[2J\u2028c\x9b " + "\N{SNOWMAN}"
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"metrics": {"refined": 3}, "timing": 2},
+        {"metrics": {"refined": {"iou": "x"}}},
+        {"metrics": {"refined": {"iou": 10**400}}, "timing": {"total": float("inf")}},
+    ],
+)
 def test_reports_with_odd_fields_have_no_value(tmp_path, report):
     (run,), _ = read_runs([write_json(tmp_path / "report.json", report)])
     assert run.value("iou", "refined") is run.value("minutes", "refined") is None
