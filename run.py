@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from samref.configs import config_dir, in_a_sentence, with_choices
 from samref.errors import SamrefError
@@ -48,7 +49,7 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main()
-    except HydraException as error:
+    except (HydraException, OmegaConfBaseException) as error:
         if wanted:
             raise
         sys.exit(f"error: {in_a_sentence(error)}")

@@ -59,8 +59,14 @@ def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
     """Adds to a composed configuration which option of each group it was composed from, for the record.
 
     Groups that the refiner has no use for are left out: dense CRF must not appear to have been run with a backbone.
+
+    Raises:
+        ConfigError: if there is no refiner.
     """
-    left_out = unused_groups(cfg.refiner)
+    try:
+        left_out = unused_groups(cfg.refiner)
+    except OmegaConfBaseException as error:
+        raise ConfigError(in_a_sentence(error)) from error
     with open_dict(cfg):
         cfg.hydra_choices = {
             group: choices[group] for group in GROUPS if choices.get(group) is not None and group not in left_out

@@ -36,6 +36,12 @@ class CallbackOptions(TypedDict):
     gallery: int
 
 
+class PathOptions(TypedDict):
+    """Options of the group `paths`."""
+
+    outputs: str
+
+
 NOT_NEGATIVE = ("seed", "num_workers", "callbacks.picture", "callbacks.gallery")
 SEEDS = 2**32
 
@@ -49,8 +55,11 @@ def check_run_options(cfg: DictConfig) -> None:
     Raises:
         ConfigError: for the first that is of another kind or out of range.
     """
-    check_kinds(cfg, get_type_hints(RunOptions))
-    check_kinds(cfg.callbacks, get_type_hints(CallbackOptions))
+    for node, options in ((cfg, RunOptions), (cfg.callbacks, CallbackOptions), (cfg.paths, PathOptions)):
+        hints = get_type_hints(options)
+        if missing := [key for key in hints if key not in node]:
+            raise ConfigError(f"{node._get_full_key(missing[0])} is missing; leave it in the configuration")
+        check_kinds(node, hints)
     for option in NOT_NEGATIVE:
         if (value := OmegaConf.select(cfg, option)) < 0:
             raise ConfigError(f"{option} is {value}; expected 0 or more")

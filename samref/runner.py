@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from hydra.utils import get_object
 from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from samref import environment
 from samref.adaption.lora import original_head
@@ -29,11 +30,11 @@ from samref.callbacks.picture import Picture
 from samref.callbacks.progress import ProgressLine
 from samref.callbacks.run_report import RunReport
 from samref.callbacks.writer import Writer
-from samref.configs import build
+from samref.configs import build, in_a_sentence
 from samref.datasets.coco_writer import JOURNAL
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
-from samref.errors import OutputError
+from samref.errors import ConfigError, OutputError
 from samref.files import Note, missing_files, remove_partial
 from samref.fitting import adapt
 from samref.job import Job, demand_unchanged, first_process
@@ -58,8 +59,15 @@ def run(cfg: DictConfig, command: str = "") -> Report:
     Raises:
         SamrefError: for anything the user can mend; nothing half-written is left under a final name.
     """
-    check_run_options(cfg)
-    job = Job.of(cfg)
+    try:
+        check_run_options(cfg)
+        return _run_alone(cfg, Job.of(cfg), command)
+    except OmegaConfBaseException as error:
+        # A part that somebody took away: ~dataset.
+        raise ConfigError(in_a_sentence(error)) from error
+
+
+def _run_alone(cfg: DictConfig, job: Job, command: str) -> Report:
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         if not first_process():

@@ -64,6 +64,19 @@ def test_the_sentence_says_what_was_found_and_what_was_expected(tmp_path, overri
     assert str(caught.value).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    "taken",
+    ["seed", "limit", "refiner", "dataset", "backbone", "guard", "prompts.mask", "callbacks", "paths", "trainer"],
+)
+def test_what_is_taken_away_is_missed_in_one_sentence(tmp_path, taken):
+    places = [f"paths.outputs={tmp_path}"] * (taken != "paths.outputs")
+    base = ["backbone=tiny"] * (taken != "backbone") + ["dataset.length=1"] * (taken != "dataset")
+    with pytest.raises(ConfigError) as caught:
+        runner.run(compose_config([*base, *places, f"~{taken}"]))
+    assert taken.rpartition(".")[2] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 class Part:
     def __init__(self, size: int, ratio: float = 0.5, anything: "list[int] | None" = None) -> None:
         self.size, self.ratio, self.anything = size, ratio, anything
