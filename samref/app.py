@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,7 +29,6 @@ except ImportError as error:
     raise SystemExit("error: the page needs gradio; install it with pip install 'samref[app]'") from error
 
 Painting = dict[str, Any]
-Returned = TypeVar("Returned")
 
 TITLE = "samref: try it on a mask"
 HINT = "Drop a photo, then paint roughly over one object in it, or drop a mask file (painting adds to it)."
@@ -112,18 +110,25 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
         # One at a time: there is one model, and Hydra composes one configuration at a time.
         one_by_one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "show_progress": "minimal"}
 
+        def nothing_but(words: str) -> tuple[Any, ...]:
+            return None, words, *[None] * (len(outputs) - 2)
+
         def refine(painted: Painting | None, mask_path: str | None, preset: str, *values: Setting) -> tuple[Any, ...]:
-            image, coarse = photo_and_mask(painted, mask_path)
-            if image is None or not coarse.any():
-                return None, HINT, *[None] * (len(outputs) - 2)
             settings = dict(zip(CONTROLS, values, strict=True))
-            trial = make_trial(patient, image, coarse, settings, PRESETS[preset])
+            try:
+                image, coarse = photo_and_mask(painted, mask_path)
+                if image is None or not coarse.any():
+                    return nothing_but(HINT)
+                trial = make_trial(patient, image, coarse, settings, PRESETS[preset])
+            except SamrefError as problem:
+                # Not raised: the page would write "Error" over every picture, and over the sentence.
+                return nothing_but(f"**This does not go together:** {problem}")
             words = [*changed_settings(PRESETS[preset], settings), f"backbone={name}"]
             grey = trial.mask.astype(np.uint8) * 255
             return (trial.coarse, trial.refined), say(trial, words), grey, trial.prompts, *trial.candidates
 
         live: dict[str, Any] = {
-            "fn": _telling(refine), "inputs": [painting, mask_file, preset, *controls], "outputs": outputs,
+            "fn": refine, "inputs": [painting, mask_file, preset, *controls], "outputs": outputs,
             **one_by_one,
         }  # fmt: skip
         # Which of its events a stroke fires is no promise of the editor's.
@@ -135,9 +140,7 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
             *(control.input for control in controls),
         ]
         gr.on([page.load, *changes], **live, trigger_mode="always_last", api_name="refine")
-        preset.input(_telling(values_of), preset, controls, **one_by_one, api_name="preset").then(
-            **live, api_name=False
-        )
+        preset.input(values_of, preset, controls, **one_by_one, api_name="preset").then(**live, api_name=False)
         # A mask belongs to its photo.
         painting.upload(_mask_of_photo, painting, mask_file, api_name=False)
     return cast(gr.Blocks, page)
@@ -181,19 +184,6 @@ def say(trial: Trial, words: Sequence[str]) -> str:
         f"**{trial.flag}**{kept}; predicted IoU **{trial.predicted_iou:.3f}**, IoU with the rough mask "
         f"**{trial.agreement:.3f}**; {seconds}\n\nThe same for a folder:\n```\n{command}\n```"
     )
-
-
-def _telling(work: Callable[..., Returned]) -> Callable[..., Returned]:
-    """The same function, whose errors the page shows as one sentence."""
-
-    @wraps(work)
-    def told(*arguments: Any) -> Returned:
-        try:
-            return work(*arguments)
-        except SamrefError as problem:
-            raise gr.Error(str(problem), print_exception=False) from problem
-
-    return told
 
 
 def _given() -> tuple[gr.ImageEditor, gr.File]:
