@@ -21,7 +21,7 @@ def leaves(node):
 
 
 @pytest.mark.parametrize(
-    "chosen", [["dataset=scenes"], ["dataset=folder"], ["adaption=iou_lora"], ["+preset=released"]], ids=str
+    "chosen", [["dataset=scenes", "adaption=iou_lora"], ["dataset=folder", "+preset=released"]], ids=str
 )
 def test_every_number_and_switch_of_the_configuration_refuses_text(tmp_path, chosen):
     data = make_folder(tmp_path / "data", names=["a"])

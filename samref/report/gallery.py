@@ -10,11 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined, Template
 from pycocotools import mask as run_lengths
-from skimage.measure import approximate_polygon, find_contours
+from skimage.measure import find_contours
 
 from samref.files import write_text
 
@@ -157,7 +158,7 @@ def outline(mask: BoolArray, limit: int = MAX_PATH_BYTES) -> str:
 
 
 def _ring(ring: npt.NDArray[np.float64], tolerance: float) -> str:
-    corners = approximate_polygon(ring, tolerance)[:-1]
+    corners = cv2.approxPolyDP(ring[:-1].astype(np.float32), tolerance, closed=True)[:, 0]
     if len(corners) < 3:
         corners = ring[:-1]
     # From padded pixel centres to picture px, where pixel 0 is centred at a half.

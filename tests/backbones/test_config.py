@@ -5,7 +5,7 @@ import pytest
 from hydra.utils import get_class
 
 from samref.backbones.factory import BACKBONES
-from samref.backbones.opening import CACHE_KEYS
+from samref.backbones.opening import CacheOptions
 from samref.configs import compose_config
 
 FOLDER = Path(__file__).parents[2] / "conf" / "backbone"
@@ -20,6 +20,6 @@ def test_there_is_an_option_for_every_backbone():
 def test_an_options_keys_are_the_constructors_arguments_and_those_of_the_cache(option):
     config = compose_config([f"backbone={option}"]).backbone
     backbone = get_class(config._target_)
-    assert set(config) - {"_target_"} == {*inspect.signature(backbone).parameters, *CACHE_KEYS}
+    assert set(config) - {"_target_"} == {*inspect.signature(backbone).parameters, *CacheOptions.__annotations__}
     assert config.name == option
     assert option == "tiny" or backbone is BACKBONES[option]
