@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,8 +30,18 @@ def print_report(report: dict[str, Any], console: Console | None = None, brief: 
     console.print(f"{said}{spent}{rate}", highlight=False)
     for failure in report["failures"]:
         console.print(f"  failed: {failure['image']}: {failure['reason']}", highlight=False, markup=False)
+    for name, path in left_behind(report).items():
+        console.print(f"{name}: {path}", highlight=False, markup=False, soft_wrap=True)
     again = "already finished (force=true runs it again): " if report.get("reused") else "report: "
     console.print(f"{again}{report['folder']}/report.json", highlight=False, soft_wrap=True)
+
+
+def left_behind(report: dict[str, Any]) -> dict[str, Path]:
+    """Where the refined masks and the gallery of a run are, as far as there are any."""
+    folder = Path(report["folder"])
+    output = report["config"].get("dataset", {}).get("output")
+    places = {"masks": Path(output) if output else folder / "masks", "gallery": folder / "gallery.html"}
+    return {name: path for name, path in places.items() if path.exists()}
 
 
 def brief_line(report: dict[str, Any]) -> str:
