@@ -52,6 +52,7 @@ fuzz: $(VENV)/.dev  ## 20,000 damaged files against every loader; SEED=n for oth
 	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.fuzz --inputs 20000 --seed $(SEED)
 
 faults: $(VENV)/.dev  ## kills, full disks, cut downloads, corrupted files, a soak; SEED=n for other moments
+	OMP_NUM_THREADS=1 $(PY) -m tests.integration.mixed_folder --seed $(SEED)
 	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.faults --seed $(SEED)
 
 tables: $(VENV)/.run  ## every table of the paper: paper, ours, difference, command
