@@ -81,9 +81,19 @@ class SAMRefiner:
         self.selection = check_rule(selection)
         self.cascade = cascade
         self.chunk_size = chunk_size
-        self.guard: Guard | None = None
-        # Set where a guard wants the candidates' IoU with the coarse masks: `Refinement.coarse_iou`.
+        # Whether `Refinement.coarse_iou` is measured, which some guards decide by.
         self.keep_coarse_iou = False
+        self.guard = None
+
+    @property
+    def guard(self) -> Guard | None:
+        """What `refine` gives coarse masks back by; `refine_sample`, whose callers have their own, does not."""
+        return self._guard
+
+    @guard.setter
+    def guard(self, guard: Guard | None) -> None:
+        self._guard = guard
+        self.keep_coarse_iou = guard is not None and guard.asks_candidates()
 
     @classmethod
     def from_pretrained(cls, backbone: str = "mobile_sam", device: str = "auto", **options: Any) -> SAMRefiner:
@@ -108,7 +118,6 @@ class SAMRefiner:
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
         refiner.guard = build(cfg.guard)
-        refiner.keep_coarse_iou = refiner.guard is not None and refiner.guard.asks_candidates()
         return refiner
 
     def refine(

@@ -118,3 +118,14 @@ def test_what_makes_no_sense_is_said(given, counting):
         make_trial(counting, *given, {"prompts.mask.gamma": 0})
     with pytest.raises(InputError, match="expected"):
         make_trial(counting, given[0], given[1][:-1], {})
+
+
+def test_the_guards_rule_that_asks_the_candidates_holds_here_too(counting):
+    given = photo(SIZE, 1), rough(blob(SIZE, 1), 1)
+    settings = {"guard.enabled": True, "guard.min_agreement": 0, "guard.confirming": 0.01, "guard.max_gap": 0}
+    overrides = [f"{key}={value}" for key, value in settings.items()]
+    refiner = SAMRefiner.from_pretrained("tiny", device="cpu", guard=True, overrides=overrides)
+    refiner.backbone = counting
+    assert refiner.refine(*given).flags == ("kept",)
+    assert make_trial(counting, *given, settings).flag == "kept"
+    assert make_trial(counting, *given, {**settings, "guard.confirming": 0}).flag == "refined"
