@@ -133,7 +133,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def build(cfg: DictConfig, **parts: Any) -> Any:
     """Instantiates a part of the configuration; our own errors come out as they are, not wrapped by Hydra."""
     try:
-        check_part(cfg, get_object, replaced=parts)
+        check_part(cfg, replaced=parts)
         return instantiate(cfg, **parts)
     except (HydraException, OmegaConfBaseException) as error:
         cause: BaseException | None = error

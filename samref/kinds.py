@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, TypedDict, Union, get_args, get_origin, get_type_hints
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from samref.errors import ConfigError
@@ -67,12 +68,11 @@ def check_run_options(cfg: DictConfig) -> None:
         raise ConfigError(f"seed is {cfg.seed}; expected less than {SEEDS}")
 
 
-def check_part(cfg: DictConfig, get_target: Callable[[str], Any], replaced: Collection[str] = ()) -> None:
+def check_part(cfg: DictConfig, replaced: Collection[str] = ()) -> None:
     """Holds every part in a configuration against the annotations of what it is built by.
 
     Args:
         cfg: a node; those below it that have a `_target_` are checked as well.
-        get_target: finds a target by its name.
         replaced: keys of `cfg` itself whose values are not used.
 
     Raises:
@@ -81,7 +81,7 @@ def check_part(cfg: DictConfig, get_target: Callable[[str], Any], replaced: Coll
     """
     for node in _parts(cfg):
         try:
-            target = get_target(str(node._target_))
+            target = get_object(str(node._target_))
             hints = get_type_hints(inspect.getattr_static(target, "__init__") if isinstance(target, type) else target)
         except (ImportError, AttributeError, NameError, TypeError, ValueError):
             # Building it says what is wrong with the target; names imported for type checkers alone are not known here.

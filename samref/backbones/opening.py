@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, TypedDict, cast, get_type_hints
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache import CachedBackbone, EmbeddingStore, embeddings_folder
 from samref.configs import build
 from samref.errors import ConfigError
-from samref.kinds import check_kinds, check_part
+from samref.kinds import check_kinds
 
 
 class CacheOptions(TypedDict):
@@ -38,11 +38,13 @@ def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
         WeightsError: when weights cannot be found, verified or loaded.
     """
     hints = get_type_hints(CacheOptions)
-    # Before the two are parted, so that what is said names the option as it is typed: backbone.img_size.
     check_kinds(cfg, hints)
-    check_part(cfg, get_object, replaced=parts)
     options = {key: cfg[key] for key in hints if key in cfg}
-    own = OmegaConf.create({str(key): value for key, value in cfg.items() if key not in hints})
+    # A copy keeps its place in the configuration, which errors name: backbone.img_size.
+    own = deepcopy(cfg)
+    with open_dict(own):
+        for key in options:
+            del own[key]
     mode = options.get("cache", False)
     if mode not in (True, False, "auto"):
         raise ConfigError(f"backbone.cache is {mode!r}; expected auto, true or false")
