@@ -7,25 +7,15 @@ half file stands under a final name. Runs are child processes of this one, so th
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
-import hashlib
-import io
-import itertools
-import logging
 import os
-import pickle
 import resource
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,129 +25,15 @@ import torch
 from safetensors import safe_open
 
 from samref import runner
-from samref.backbones.weights import fetch as weights_fetch
-from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint
 from samref.configs import compose_config
-from samref.datasets import download
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.folder import Folder
-from samref.datasets.sources import Archive
-from samref.errors import DatasetError, SamrefError, WeightsError, WorkerError
-from tests.factories import make_folder
+from samref.errors import WorkerError
 from tests.factories_benchmarks import make_coco
+from tests.robustness.downloads import cut_downloads
 from tests.robustness.mutations import mutate_bytes
-
-SIZE = (24, 32)
-Outcome = tuple[str, Any]
-
-
-@dataclass(frozen=True)
-class World:
-    """Data and undisturbed results that scenarios share.
-
-    Attributes:
-        folder: for the scenario's own files.
-        data: images and masks.
-        whole: what an undisturbed run writes, by relative path.
-        report: its counts.
-        seconds: how long it takes.
-    """
-
-    folder: Path
-    data: Path
-    whole: dict[str, bytes]
-    report: dict[str, Any]
-    seconds: float
-
-    def config(self, name: str, *overrides: str) -> Any:
-        """Of a run whose folders are called `name`."""
-        return folder_config(self.data, self.folder / name, *overrides)
-
-    def check(self, name: str) -> None:
-        """That what stands in the output is whole, file by file."""
-        for path, content in contents(self.folder / name / "masks").items():
-            assert content == self.whole[path], f"{path} under its final name is not what it should be"
-
-    def check_end(self, name: str, report: Outcome) -> None:
-        """That a run has ended as the undisturbed one did."""
-        assert report[0] == "done", report[1]
-        assert contents(self.folder / name / "masks", hidden=True) == self.whole
-        assert report[1]["counts"] == self.report["counts"]
-        assert samples(report[1]) == samples(self.report)
-
-
-def samples(report: dict[str, Any]) -> str:
-    """The table of samples."""
-    return str(report["samples"])
-
-
-def folder_config(data: Path, folder: Path, *overrides: str) -> Any:
-    """A run over images and masks with the tiny model, quick and quiet."""
-    return compose_config(
-        [
-            "dataset=folder", f"dataset.images={data}/images", f"dataset.masks={data}/masks",
-            f"dataset.output={folder}/masks", f"paths.outputs={folder}/runs", "backbone=tiny", "guard.enabled=false",
-            "logger=none", "callbacks.progress=false", "callbacks.gallery=0", "callbacks.picture=0",
-            "trainer.accelerator=cpu", *overrides,
-        ]
-    )  # fmt: skip
-
-
-def contents(folder: Path, hidden: bool = False) -> dict[str, bytes]:
-    """Every file below a folder; without `hidden`, those with a final name."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and (hidden or not path.name.startswith("."))]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
-
-
-def run(cfg: Any) -> dict[str, Any]:
-    """The report of a run, with its table of samples."""
-    report = runner.run(cfg)
-    return {**report, "samples": Path(report["folder"], "samples.csv").read_text(encoding="utf-8")}
-
-
-def in_child(
-    work: Callable[[], Any], kill_after: float | None = None, before: Callable[[], None] = lambda: None
-) -> Outcome:
-    """Does work in a process of its own.
-
-    Args:
-        work: what to do; its result must be picklable.
-        kill_after: seconds after which the process is killed, or None.
-        before: done first, in the child.
-
-    Returns:
-        `("done", result)`, `("error", sentence)` for one of our errors, `("crash", traceback)` for any other, or
-        `("killed", None)`.
-    """
-    receive, send = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(receive)
-        with open(os.devnull, "w") as sink:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-        try:
-            before()
-            outcome: Outcome = ("done", work())
-        except SamrefError as error:
-            outcome = ("error", str(error))
-        except BaseException:
-            outcome = ("crash", traceback.format_exc())
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        with open(send, "wb") as file:
-            pickle.dump(outcome, file)
-        os._exit(0)
-    os.close(send)
-    timer = None if kill_after is None else threading.Timer(kill_after, os.kill, (child, signal.SIGKILL))
-    if timer is not None:
-        timer.start()
-    with open(receive, "rb") as file:
-        told = file.read()
-    os.waitpid(child, 0)
-    if timer is not None:
-        timer.cancel()
-    return pickle.loads(told) if told else ("killed", None)
-
+from tests.robustness.soak import soak
+from tests.robustness.world import Outcome, World, contents, in_child, make_world, run
 
 # Scenarios: each takes a world, a random state and how many faults to do, and returns how many it has done -----------
 
@@ -411,85 +287,6 @@ def clock_moved(world: World, random: Random, cases: int) -> int:
     return cases
 
 
-def cut_downloads(world: World, random: Random, cases: int) -> int:
-    """A server that hangs up: nothing half-fetched is used, and the next try ends whole."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("val/1.txt", random.randbytes(300_000))
-    weights = io.BytesIO()
-    torch.save({"weight": torch.rand(50_000)}, weights)
-    done = 0
-    # Fifty downloads that say so would bury the counts.
-    logging.disable(logging.INFO)
-    with (
-        contextlib.redirect_stderr(io.StringIO()),
-        serving({"/a.zip": archive.getvalue(), "/w.pth": weights.getvalue()}, random) as address,
-    ):
-        offered = Archive(f"{address}/a.zip", "x", len(archive.getvalue()), hashlib.md5(archive.getvalue()).hexdigest())
-        digest = hashlib.sha256(weights.getvalue()).hexdigest()
-        for number in itertools.count():
-            if done >= cases:
-                break
-            with fresh(world.folder / f"download{number}") as folder:
-                done += _until_whole(lambda folder=folder: download.fetch(offered, folder), folder / "a.zip", archive)
-                os.environ["SAMREF_CACHE"] = str(folder)
-                CHECKPOINTS["cut"] = Checkpoint("cut", "x", f"{address}/w.pth", 1, digest, "nobody")
-                path = folder / "weights" / "w.pth"
-                done += _until_whole(lambda: weights_fetch.find_weights("cut"), path, weights)
-    logging.disable(logging.NOTSET)
-    return done
-
-
-def _until_whole(fetch: Callable[[], Any], path: Path, content: io.BytesIO) -> int:
-    cuts = 0
-    while not path.exists():
-        with contextlib.suppress(DatasetError, WeightsError):
-            fetch()
-        cuts += not path.exists()
-    assert path.read_bytes() == content.getvalue()
-    return cuts
-
-
-@contextlib.contextmanager
-def serving(files: dict[str, bytes], random: Random) -> Iterator[str]:
-    """A server that hangs up at a random byte, three times out of four."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = files[self.path]
-            start = int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-"))
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            stop = random.randrange(start, len(content)) if random.random() < 0.75 and start < len(content) else None
-            self.wfile.write(content[start:stop])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@contextlib.contextmanager
-def fresh(folder: Path) -> Iterator[Path]:
-    """An empty folder, and environment and registry as before afterwards."""
-    folder.mkdir(parents=True)
-    before = os.environ.get("SAMREF_CACHE")
-    try:
-        yield folder
-    finally:
-        CHECKPOINTS.pop("cut", None)
-        os.environ.pop("SAMREF_CACHE", None)
-        if before is not None:
-            os.environ["SAMREF_CACHE"] = before
-
-
 # How many faults of each kind `make faults` does, and how many the test suite does.
 SCENARIOS: dict[Callable[[World, Random, int], int], tuple[int, int]] = {
     killed: (60, 4),
@@ -506,22 +303,8 @@ SCENARIOS: dict[Callable[[World, Random, int], int], tuple[int, int]] = {
 }
 
 
-def make_world(folder: Path, images: int = 20) -> World:
-    """Data, and what an undisturbed run makes of them."""
-    data = make_folder(folder / "data", names=[f"image{k:03d}" for k in range(images)], size=SIZE)
-    run(folder_config(data, folder / "warm", "limit=1"))
-    clock = time.perf_counter()
-    outcome = in_child(lambda: run(folder_config(data, folder / "whole")))
-    assert outcome[0] == "done", outcome[1]
-    whole = contents(folder / "whole" / "masks", hidden=True)
-    assert len(whole) == images
-    return World(folder, data, whole, outcome[1], time.perf_counter() - clock)
-
-
 def main() -> int:
     """The command."""
-    from tests.robustness.soak import soak
-
     parser = argparse.ArgumentParser(description="faults around a run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=[scenario.__name__ for scenario in SCENARIOS])

@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from tests.robustness.faults import SCENARIOS, make_world
+from tests.robustness.faults import SCENARIOS
 from tests.robustness.soak import soak
+from tests.robustness.world import make_world
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from samref.structures import Failure, Sample
 from tests.factories import blob, make_davis585, make_folder, photo, save_mask
 from tests.factories_benchmarks import make_big, make_voc
 from tests.miniatures import make_world
-from tests.robustness.faults import folder_config, in_child
 from tests.robustness.targets import backbone
+from tests.robustness.world import folder_config, in_child
 
 
 def emptied(path):

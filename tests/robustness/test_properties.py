@@ -20,7 +20,7 @@ from samref.prompts.excavation import Frame
 from samref.structures import Embedding
 from tests.backbones.prompting import random_image
 from tests.factories import make_davis585
-from tests.robustness.faults import contents, in_child
+from tests.robustness.world import contents, in_child
 from tests.strategies import masks as any_mask
 
 IMG_SIZE, GRID = 128, 64
