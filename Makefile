@@ -34,7 +34,7 @@ demo: $(VENV)/.run  ## see coarse masks improve, with the real model, on this ma
 	$(PY) run.py +experiment=demo
 
 app: $(VENV)/.app  ## a page to try it: drop a photo, paint a rough mask, move every setting
-	$(PY) -m samref.app
+	$(PY) -m samref.cli.app
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from samref.configs import config_dir, in_a_sentence, with_choices
+from samref.config.compose import config_dir, in_a_sentence, with_choices
 from samref.errors import SamrefError
 from samref.report.screen import print_report
 
@@ -21,8 +21,8 @@ def main(cfg: DictConfig) -> None:
     # Threads that wait for each other awake take turns with whatever else runs, and wait longer for it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # PyTorch and Lightning take seconds to import: neither `--help` nor a mistyped option should wait for them.
-    from samref.job import first_process
-    from samref.runner import run
+    from samref.engine.job import first_process
+    from samref.engine.runner import run
 
     context = HydraConfig.get()
     command = " ".join(["python run.py", *context.overrides.task])

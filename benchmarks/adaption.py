@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from samref.adaption.fit import prepare_lessons, teacher
 from samref.adaption.iou_lora import IouLora
-from samref.adaption.lessons import CachedLessons, EpochSampler, Lessons, PlainLessons
 from samref.adaption.lora import original_head
-from samref.adaption.ranking import ranking_loss
-from samref.configs import build, compose_config
-from samref.datasets.feed import Samples
-from samref.datasets.scenes import Scenes
-from samref.refiner import SAMRefiner
+from samref.adaption.module import prepare_lessons, teacher
+from samref.adaption.ranking_loss import ranking_loss
+from samref.adaption.training_data import CachedLessons, EpochSampler, Lessons, PlainLessons
+from samref.config.compose import build, compose_config
+from samref.datasets.loader import Samples
+from samref.datasets.scenes.scenes import Scenes
+from samref.refiners.samrefiner import SAMRefiner
 
 TURNS = 3  # of which the fastest counts
 

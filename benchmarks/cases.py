@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from samref.datasets.defects import simulate_defects
-from samref.datasets.scenes import make_scene
+from samref.datasets.scenes.scenes import make_scene
 from samref.structures import BoolArray, Sample
 
 SIZES = {"480p": (480, 854), "2 MP": (1224, 1632), "20 MP": (3872, 5164)}

@@ -11,8 +11,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from benchmarks.cases import SIZES
 from benchmarks.plain import elastic_box, first_peak, gaussian_mask
 from benchmarks.probe import best
-from samref.configs import build, compose_config
-from samref.geometry import resized_size
+from samref.config.compose import build, compose_config
+from samref.geometry.frames import resized_size
 from samref.prompts.excavation import Excavator, Frame, unpadded_features
 from samref.structures import BoolArray, Embedding
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.results import FOLDER, publish
 from benchmarks.rounds import seconds_in_turns
-from samref.backbones.encoder import PRECISIONS
+from samref.backbones.fast.encoder import PRECISIONS
 from samref.backbones.sam_backbone import SamBackbone, SamModules, resolve_device
 from samref.backbones.tiny import tiny_modules
 from samref.structures import Prompts

@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from samref import environment
-from samref.files import write_text
+from samref.engine import environment
+from samref.io.atomic import write_text
 
 FOLDER = Path(__file__).parent / "results"
 Rows = Sequence[Mapping[str, Any]]

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from samref import SAMRefiner, runner
+from samref import SAMRefiner
 from samref.backbones.sam_backbone import SamBackbone
-from samref.configs import build, compose_config
+from samref.config.compose import build, compose_config
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.davis import Davis585
-from samref.datasets.scenes import Scenes
+from samref.datasets.scenes.scenes import Scenes
+from samref.engine import runner
 
 PROMPTS = ("point", "box", "mask", "point_box", "point_mask", "box_mask", "all")
 IMAGES = 8

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from samref import SAMRefiner
-from samref.drawing import COLOURS, View, captioned, outlined
-from samref.example import example
+from samref.visualization.drawing import COLOURS, View, captioned, outlined
+from samref.visualization.example_photo import example
 
 SIDE = 600
 QUALITY = 85

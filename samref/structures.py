@@ -75,7 +75,7 @@ class Idle:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts of N masks. Coordinates are in image px; only `samref.geometry` moves them to the model frame.
+    """Prompts of N masks. Coordinates are in image px; only `samref.geometry.frames` moves them to the model frame.
 
     Attributes:
         point_coords: N x P x 2 float32 (x, y), image px, or None.

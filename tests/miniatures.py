@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from samref.datasets.cocofied import cocofy_file
+from samref.datasets.coco.cocofied import cocofy_file
 from tests.factories import blob, make_davis, make_davis585, save_mask, save_photo
 from tests.factories_benchmarks import annotation, image_record, make_big, make_coco, make_lvis, make_voc, result
 from tests.factories_benchmarks import write_json as write

@@ -14,7 +14,7 @@ from samref.adaption.lora import adapt_head, get_adapter_params
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache.entry import checksum
 from samref.errors import WeightsError
-from samref.files import atomic_path
+from samref.io.atomic import atomic_path
 
 FORMAT = "samref-iou-adaptor-1"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samref.backbones.decoder import HqMaskDecoder, hq_features
-from samref.backbones.modules import hq_sam_modules
+from samref.backbones.fast.decoder import HqMaskDecoder, hq_features
+from samref.backbones.fast.modules import hq_sam_modules
 from samref.backbones.sam_backbone import SamBackbone, resolve_device
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samref.backbones.modules import mobile_sam_modules
+from samref.backbones.fast.modules import mobile_sam_modules
 from samref.backbones.sam_backbone import SamBackbone, resolve_device
 
 

@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from samref.backbones.decoder import MASKS, Extent, MaskDecoder, predict_iou
-from samref.backbones.encoder import Encoder
-from samref.backbones.two_way import SharedImage
+from samref.backbones.fast.decoder import MASKS, Extent, MaskDecoder, predict_iou
+from samref.backbones.fast.encoder import Encoder
+from samref.backbones.fast.two_way_transformer import SharedImage
 from samref.backbones.weights import load_checkpoint
 from samref.errors import ConfigError, InputError
-from samref.geometry import resized_size, scale_coords
+from samref.geometry.frames import resized_size, scale_coords
 from samref.structures import Candidates, Embedding, Prompts
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)

@@ -9,8 +9,8 @@ import segment_anything
 import torch
 from torch import nn
 
+from samref.backbones.fast.modules import import_hq
 from samref.backbones.hq_sam import HqSamBackbone
-from samref.backbones.modules import import_hq
 from samref.backbones.sam_backbone import SamBackbone, SamModules, resolve_device
 
 CHANNELS = 32

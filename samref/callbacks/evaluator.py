@@ -8,8 +8,8 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from samref.callbacks.scoring import Scores, scorer_for
 from samref.datasets.dataset import MaskDataset
+from samref.metrics.scorers import Scores, scorer_for
 
 
 class Evaluator(Callback):

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.evaluator import Evaluator
-from samref.callbacks.exhibits import Numbers, make_exhibit, measure
+from samref.callbacks.gallery_items import Numbers, make_exhibit, measure
 from samref.errors import ConfigError
 from samref.report.gallery import Exhibit, Heading, write_gallery
 from samref.structures import EMPTY, Refinement, Sample

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
-from samref.drawing import Canvas, View, captioned, outlined, stack_rows
-from samref.files import write_png
+from samref.io.atomic import write_png
 from samref.structures import BoolArray, Refinement, Sample
+from samref.visualization.drawing import Canvas, View, captioned, outlined, stack_rows
 
 PANEL_HEIGHT = 240
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
-from samref.callbacks.journal import Journal
-from samref.callbacks.tally import Tally, rows_as_csv
-from samref.files import write_text
+from samref.callbacks.resume import Journal
+from samref.callbacks.run_statistics import Tally, rows_as_csv
+from samref.io.atomic import write_text
 from samref.stopwatch import STAGES
 from samref.structures import EMPTY, FALLBACK, Failure, Idle
 

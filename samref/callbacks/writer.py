@@ -11,7 +11,7 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
 from samref.datasets.dataset import MaskDataset, MaskWriter
-from samref.files import Note, noting_files, write_png
+from samref.io.atomic import Note, noting_files, write_png
 from samref.structures import Refinement, Sample
 
 _PLAIN = re.compile(r"[\w\-+=][\w.\-+= ]*")

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from samref.datasets.cocofied import cocofy_file
-from samref.datasets.download import fetch, unpack
-from samref.datasets.sources import SOURCES, describe
-from samref.datasets.verify import configured, findings
+from samref.datasets.coco.cocofied import cocofy_file
+from samref.datasets.sources.catalog import SOURCES, describe
+from samref.datasets.sources.download import fetch, unpack
+from samref.datasets.sources.verify import configured, findings
 from samref.errors import ConfigError, SamrefError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError, InputError
-from samref.files import write_png
-from samref.images import BENCHMARK_THRESHOLD, read_image, read_mask
+from samref.io.atomic import write_png
+from samref.io.images import BENCHMARK_THRESHOLD, read_image, read_mask
 from samref.structures import BoolArray, Refinement, Sample
 
 SHOWN = 3

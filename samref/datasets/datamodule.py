@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from samref.datasets.dataset import MaskDataset
-from samref.datasets.feed import Samples, loader
+from samref.datasets.loader import Samples, loader
 
 
 class SampleDataModule(LightningDataModule):

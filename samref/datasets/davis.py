@@ -13,9 +13,9 @@ from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.defects import stable_seed
 from samref.datasets.defects_cache import kept_defects
 from samref.errors import ConfigError, DatasetError, InputError
-from samref.files import write_png
-from samref.images import read_image, read_labels, read_mask
-from samref.lists import read_lines
+from samref.io.atomic import write_png
+from samref.io.images import read_image, read_labels, read_mask
+from samref.io.lists import read_lines
 from samref.structures import BoolArray, Refinement, Sample
 
 DAVIS585_SOURCE = "DAVIS-585 comes with FocalClick (github.com/XavierCHEN34/ClickSEG)"

@@ -14,7 +14,7 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 from samref.errors import InputError
-from samref.masks import pair_iou, tight_box
+from samref.geometry.masks import pair_iou, tight_box
 from samref.structures import BoolArray
 
 IOU_RANGE = (0.75, 0.85)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from samref.datasets import defects
 from samref.errors import InputError
-from samref.files import write_png
-from samref.images import read_mask
+from samref.io.atomic import write_png
+from samref.io.images import read_mask
 from samref.structures import BoolArray
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from samref.errors import InputError
-from samref.masks import tight_box
+from samref.geometry.masks import tight_box
 from samref.structures import BoolArray
 
 RADII = 5  # widths of the band that one value is the mean of

@@ -9,8 +9,8 @@ from typing import Any
 from pycocotools import mask as mask_codec
 
 from samref.errors import InputError
-from samref.images import MAX_PIXELS
-from samref.segmentation import as_rle
+from samref.io.coco_masks import as_rle
+from samref.io.images import MAX_PIXELS
 
 Record = dict[str, Any]
 FREQUENCIES = ("r", "c", "f")

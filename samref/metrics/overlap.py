@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from samref.errors import InputError
-from samref.masks import tight_box
+from samref.geometry.masks import tight_box
 from samref.structures import BoolArray, IntArray
 
 BOUNDARY_RATIO = 0.02  # part of the image diagonal, as boundary IoU defines it

@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop
-from samref.resampling import bilinear_matrix
+from samref.geometry.masks import MaskCrop
+from samref.geometry.resize import bilinear_matrix
 from samref.structures import BoolArray, FloatArray, IntArray
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop, crop_mask
+from samref.geometry.masks import MaskCrop, crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
 from samref.prompts.gaussian import GaussianPrompt, gaussian_mask
 from samref.prompts.points import PointPrompt, mine_points

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop, distance_inside
-from samref.resampling import Taps, image_to_grid
+from samref.geometry.masks import MaskCrop, distance_inside
+from samref.geometry.resize import Taps, image_to_grid
 from samref.structures import FloatArray
 
 FORMS = ("center", "edt")

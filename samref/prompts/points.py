@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samref.errors import ConfigError
-from samref.masks import MaskCrop, outermost
+from samref.geometry.masks import MaskCrop, outermost
 from samref.structures import FloatArray, IntArray
 
 STRATEGIES = ("distance_guided", "box_center", "random")

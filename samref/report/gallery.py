@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from pycocotools import mask as run_lengths
 from skimage.measure import find_contours
 
-from samref.files import write_text
+from samref.io.atomic import write_text
 
 BoolArray = npt.NDArray[np.bool_]
 Runs = dict[str, Any]

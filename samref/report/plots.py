@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from samref.errors import ConfigError
-from samref.files import atomic_path, write_text
+from samref.io.atomic import atomic_path, write_text
 from samref.report.figures import Plotted, Point, as_csv, plot, read_figures, same_number
 from samref.report.render import label
 from samref.report.runs import find_reports, read_runs

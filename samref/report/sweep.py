@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from samref.files import write_text
+from samref.io.atomic import write_text
 from samref.report.comparison import compare
 from samref.report.plain import PlainTable, plain_csv, plain_markdown, plain_screen
 from samref.report.published import read_tables

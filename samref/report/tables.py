@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from samref.errors import ConfigError
-from samref.files import write_text
+from samref.io.atomic import write_text
 from samref.report.comparison import Measured, compare, measured_on, without_row
 from samref.report.plain import PlainTable, plain_csv, plain_markdown, plain_screen
 from samref.report.published import PublishedTable, read_tables

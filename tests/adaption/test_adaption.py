@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from samref import runner
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
-from samref.adaption.fit import prepare_lessons, rate, teacher
-from samref.adaption.lessons import CachedLessons, EpochSampler, PlainLessons
 from samref.adaption.lora import adapt_head, get_adapter_params
-from samref.adaption.ranking import ranking_loss
+from samref.adaption.module import prepare_lessons, rate, teacher
+from samref.adaption.ranking_loss import ranking_loss
+from samref.adaption.training_data import CachedLessons, EpochSampler, PlainLessons
 from samref.backbones.tiny import TinyHqSam, TinySam
-from samref.configs import build, compose_config
+from samref.config.compose import build, compose_config
 from samref.datasets.davis import Davis585
-from samref.datasets.feed import Samples
+from samref.datasets.loader import Samples
+from samref.engine import runner
 from samref.errors import ConfigError, WeightsError
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.prompts.excavation import Frame
@@ -212,7 +212,7 @@ def test_a_trained_adaptor_can_be_loaded_instead(run):
 
 
 def test_a_killed_fit_goes_on_from_its_last_epoch_to_the_same_adaptor(run, tmp_path, monkeypatch):
-    import samref.fitting
+    import samref.adaption.train
 
     whole = run("adaption.min_steps=30")
     file = next((tmp_path / "out" / "adaptors").glob("*/adaptor.safetensors"))
@@ -223,13 +223,13 @@ def test_a_killed_fit_goes_on_from_its_last_epoch_to_the_same_adaptor(run, tmp_p
     class Killed(BaseException):
         pass
 
-    def dies(self, trainer, module, note=samref.fitting.Losses.on_train_epoch_end):
+    def dies(self, trainer, module, note=samref.adaption.train.Losses.on_train_epoch_end):
         note(self, trainer, module)
         if len(self.epochs) == 4:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(samref.fitting.Losses, "on_train_epoch_end", dies)
+        patch.setattr(samref.adaption.train.Losses, "on_train_epoch_end", dies)
         with pytest.raises(Killed):
             run("adaption.min_steps=30")
     assert not file.exists()

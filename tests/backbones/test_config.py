@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from hydra.utils import get_class
 
-from samref.backbones.factory import BACKBONES
-from samref.backbones.opening import CacheOptions
-from samref.configs import compose_config
+from samref.backbones.build import BACKBONES
+from samref.backbones.open import CacheOptions
+from samref.config.compose import compose_config
 
 FOLDER = Path(__file__).parents[2] / "conf" / "backbone"
 OPTIONS = sorted(path.stem for path in FOLDER.glob("[!_]*.yaml"))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from samref.backbones.last_image import LastImage
-from samref.refiner import SAMRefiner
+from samref.refiners.samrefiner import SAMRefiner
 from tests.factories import blob, photo
 
 

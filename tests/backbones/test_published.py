@@ -4,9 +4,9 @@ import pytest
 import torch
 from segment_anything import sam_model_registry
 
-from samref.backbones.factory import BACKBONES, build_backbone
+from samref.backbones.build import BACKBONES, build_backbone
+from samref.backbones.fast.modules import hq_sam_modules, import_hq, mobile_sam_modules, sam_modules
 from samref.backbones.hq_sam import HqSam
-from samref.backbones.modules import hq_sam_modules, import_hq, mobile_sam_modules, sam_modules
 from samref.backbones.sam import Sam
 from samref.backbones.sam_backbone import SamBackbone
 from samref.backbones.weights import CHECKPOINTS

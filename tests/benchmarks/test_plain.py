@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.plain import PlainRefiner
 from samref.backbones.tiny import TinySam
-from samref.configs import build, compose_config
-from samref.refiner import SAMRefiner
+from samref.config.compose import build, compose_config
+from samref.refiners.samrefiner import SAMRefiner
 
 
 @pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64)])

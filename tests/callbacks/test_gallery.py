@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samref import runner
-from samref.callbacks.exhibits import (
+from samref.callbacks.gallery import Gallery, Selection, merged
+from samref.callbacks.gallery_items import (
     LONGEST_SIDE,
     MAX_PICTURE_BYTES,
     encode_jpeg,
@@ -19,10 +19,10 @@ from samref.callbacks.exhibits import (
     measure,
     surroundings,
 )
-from samref.callbacks.gallery import Gallery, Selection, merged
-from samref.configs import compose_config
+from samref.config.compose import compose_config
+from samref.engine import runner
 from samref.errors import ConfigError
-from samref.masks import pair_iou
+from samref.geometry.masks import pair_iou
 from samref.report.gallery import Exhibit, Heading
 from samref.structures import Prompts, Refinement, Sample
 from tests.factories import blob, make_davis585, photo, rough

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.davis import Davis585
-from samref.datasets.feed import _Loader
+from samref.datasets.loader import _Loader
 from samref.errors import ConfigError, InputError, WorkerError
 from samref.structures import Failure, Idle
 from tests.factories import make_davis585

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from samref.configs import build, compose_config
-from samref.datasets.scenes import Scenes, make_scene
-from samref.datasets.scenes_render import Pose, contrasting, place_things, render_scene, silhouette
-from samref.datasets.scenes_shapes import KINDS, PAINTS, Part, Thing, draw_thing, ellipse
-from samref.datasets.scenes_textures import GROUNDS
+from samref.config.compose import build, compose_config
+from samref.datasets.scenes.render import Pose, contrasting, place_things, render_scene, silhouette
+from samref.datasets.scenes.scenes import Scenes, make_scene
+from samref.datasets.scenes.shapes import KINDS, PAINTS, Part, Thing, draw_thing, ellipse
+from samref.datasets.scenes.textures import GROUNDS
 from samref.errors import ConfigError
-from samref.refiner import SAMRefiner
+from samref.refiners.samrefiner import SAMRefiner
 from tests.factories_benchmarks import refined
 
 SMALL = {"size": (96, 128)}
@@ -101,10 +101,10 @@ def test_masks_are_exactly_where_things_were_painted(monkeypatch):
         return np.full((*layer.shape, 3), grey, np.float32)
 
     black = {"black": lambda rng, size: np.zeros((*size, 3), np.float32)}
-    monkeypatch.setattr("samref.datasets.scenes_render.GROUNDS", black)
-    monkeypatch.setattr("samref.datasets.scenes_render._surface", flat)
-    monkeypatch.setattr("samref.datasets.scenes_render._cast_shadow", lambda *_: None)
-    monkeypatch.setattr("samref.datasets.scenes_render._photograph", lambda _, canvas, size: canvas)
+    monkeypatch.setattr("samref.datasets.scenes.render.GROUNDS", black)
+    monkeypatch.setattr("samref.datasets.scenes.render._surface", flat)
+    monkeypatch.setattr("samref.datasets.scenes.render._cast_shadow", lambda *_: None)
+    monkeypatch.setattr("samref.datasets.scenes.render._photograph", lambda _, canvas, size: canvas)
     canvas, truth = render_scene(np.random.default_rng(8), (120, 160), 4)
     quads = canvas[..., 0].reshape(120, 2, 160, 2).swapaxes(1, 2).reshape(120, 160, 4)
     for mask, grey in zip(truth, greys, strict=True):
@@ -115,7 +115,7 @@ def test_masks_are_exactly_where_things_were_painted(monkeypatch):
 
 @pytest.mark.parametrize("ground", GROUNDS)
 def test_things_stand_out_from_the_ground_in_the_picture(ground, monkeypatch):
-    monkeypatch.setattr("samref.datasets.scenes_render.GROUNDS", {ground: GROUNDS[ground]})
+    monkeypatch.setattr("samref.datasets.scenes.render.GROUNDS", {ground: GROUNDS[ground]})
     for seed in range(3):
         image, truth = render_scene(np.random.default_rng(seed), (120, 160), 2)
         outside = ~ndimage.binary_dilation(truth.any(axis=0), iterations=3)

@@ -1,8 +1,8 @@
 import pytest
 
 from samref.datasets.__main__ import main
-from samref.datasets.sources import SOURCES
-from samref.datasets.verify import configured
+from samref.datasets.sources.catalog import SOURCES
+from samref.datasets.sources.verify import configured
 from samref.errors import ConfigError
 from tests.factories_benchmarks import annotation, make_big, make_coco, make_lvis, make_voc, write_json
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from samref.datasets import __main__ as command
-from samref.datasets import download
-from samref.datasets.download import fetch, unpack
-from samref.datasets.sources import Archive, Source
+from samref.datasets.sources import download
+from samref.datasets.sources.catalog import Archive, Source
+from samref.datasets.sources.download import fetch, unpack
 from samref.errors import DatasetError
 
 

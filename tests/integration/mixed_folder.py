@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from samref import runner
-from samref.configs import compose_config
-from samref.files import sealed_lines
-from samref.refiner import SAMRefiner
+from samref.config.compose import compose_config
+from samref.engine import runner
+from samref.io.atomic import sealed_lines
+from samref.refiners.samrefiner import SAMRefiner
 from tests.factories import PALETTE, blob, photo, rough, save_mask
 
 FOLDERS = ("", "day1", "day1/cam2", "Täg 3")

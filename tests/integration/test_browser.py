@@ -6,9 +6,10 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from samref import app, runner
 from samref.backbones.tiny import TinySam
-from samref.configs import compose_config
+from samref.cli import app
+from samref.config.compose import compose_config
+from samref.engine import runner
 from tests.factories import make_davis585
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -7,9 +7,9 @@ import pytest
 from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 
-from samref import runner
-from samref.configs import compose_config
-from samref.refiner import SAMRefiner
+from samref.config.compose import compose_config
+from samref.engine import runner
+from samref.refiners.samrefiner import SAMRefiner
 from tests.factories_benchmarks import annotation, make_coco, rectangle, refined, result, rle, write_json
 
 REPLACED = ("segmentation", "area", "bbox")

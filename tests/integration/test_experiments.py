@@ -10,9 +10,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
-from samref import runner
-from samref.backbones.opening import open_backbone
-from samref.configs import compose_config, config_dir
+from samref.backbones.open import open_backbone
+from samref.config.compose import compose_config, config_dir
+from samref.engine import runner
 from samref.report.comparison import compare
 from samref.report.published import read_tables
 from samref.report.runs import find_reports, read_runs
@@ -82,7 +82,7 @@ def models_without_weights():
     with pytest.MonkeyPatch.context() as patch:
         tiny = compose_config(["backbone=tiny"]).backbone
         patch.setattr(runner, "open_backbone", lambda cfg: open_backbone(tiny))
-        patch.setattr("samref.baselines.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
+        patch.setattr("samref.refiners.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
         runner._load_backbone.cache_clear()
         yield
     runner._load_backbone.cache_clear()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from samref.configs import compose_config
+from samref.config.compose import compose_config
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

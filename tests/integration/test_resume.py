@@ -10,8 +10,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from samref import runner
-from samref.configs import compose_config
+from samref.config.compose import compose_config
+from samref.engine import runner
 from tests.factories import make_folder
 
 
@@ -37,9 +37,8 @@ def files(folder):
 
 def start_and_kill(cfg, runs, after):
     """Runs in a process of its own and kills it once it has finished so many images."""
-    code = (
-        "import sys; from omegaconf import OmegaConf as O; from samref import runner; runner.run(O.create(sys.argv[1]))"
-    )
+    code = "import sys; from omegaconf import OmegaConf; from samref.engine.runner import run\n"
+        "run(OmegaConf.create(sys.argv[1]))"
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, OmegaConf.to_yaml(cfg)], env=one_thread)
     try:
@@ -72,7 +71,7 @@ def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(tmp_path
 def test_finished_images_are_not_refined_again(tmp_path, monkeypatch):
     data = make_folder(tmp_path / "data", names=[f"image{k}" for k in range(4)])
     cfg = config(tmp_path, data, "out")
-    from samref.refiner import SAMRefiner
+    from samref.refiners.samrefiner import SAMRefiner
 
     seen = []
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samref import runner
-from samref.configs import compose_config
+from samref.config.compose import compose_config
+from samref.engine import runner
 from samref.errors import ConfigError, DatasetError, InputError
 from tests.factories import make_davis585
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from samref import runner
-from samref.configs import compose_config
+from samref.config.compose import compose_config
+from samref.engine import runner
 
 
 @pytest.mark.weights
@@ -23,8 +23,8 @@ def test_the_adaptor_moves_predicted_ious_and_nothing_else(mobile_sam):
     import torch
 
     from samref.adaption.lora import adapt_head, get_adapter_params, original_head
-    from samref.configs import build
-    from samref.datasets.scenes import Scenes
+    from samref.config.compose import build
+    from samref.datasets.scenes.scenes import Scenes
     from samref.prompts.excavation import Frame
 
     sample = Scenes(1)[0]

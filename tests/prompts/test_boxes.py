@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from benchmarks.plain import cosines, elastic_box
 from samref.errors import ConfigError
-from samref.masks import crop_mask
+from samref.geometry.masks import crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
 from tests.strategies import masks
 

@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
 from samref.errors import ConfigError
-from samref.masks import crop_mask
+from samref.geometry.masks import crop_mask
 from samref.prompts.gaussian import GaussianPrompt, gaussian_mask
 from tests.strategies import masks
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from samref.errors import ConfigError
-from samref.masks import crop_mask, outermost
+from samref.geometry.masks import crop_mask, outermost
 from samref.prompts.points import STRATEGIES, PointPrompt, mine_points
 from tests.strategies import masks
 

@@ -20,8 +20,8 @@ import torch
 
 from samref.backbones.weights import fetch as weights_fetch
 from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint
-from samref.datasets import download
-from samref.datasets.sources import Archive
+from samref.datasets.sources import download
+from samref.datasets.sources.catalog import Archive
 from samref.errors import DatasetError, WeightsError
 from tests.robustness.world import World
 

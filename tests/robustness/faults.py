@@ -24,10 +24,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from samref import runner
-from samref.configs import compose_config
+from samref.config.compose import compose_config
 from samref.datasets.datamodule import SampleDataModule
-from samref.datasets.folder import Folder
+from samref.datasets.folder.folder import Folder
+from samref.engine import runner
 from samref.errors import WorkerError
 from tests.factories_benchmarks import make_coco
 from tests.robustness.downloads import cut_downloads

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning import Callback
 
-from samref import runner
+from samref.engine import runner
 from tests.factories import make_folder
 from tests.robustness.world import folder_config, in_child
 

@@ -17,23 +17,23 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from samref import images
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
 from samref.adaption.lora import adapt_head, original_head
 from samref.backbones.cache.entry import write_entry
 from samref.backbones.cache.store import EmbeddingStore
 from samref.backbones.tiny import TinySam
 from samref.backbones.weights.checkpoint import read_state_dict
-from samref.baselines.external_records import RecordMasks
-from samref.callbacks.scoring import scorer_for
-from samref.configs import build, compose_config, plain
-from samref.datasets.coco import CocoDataset
-from samref.datasets.coco_files import read_image_ids
-from samref.datasets.cocofied import cocofy_file
-from samref.datasets.folder import Folder
-from samref.datasets.lvis import LvisDataset
-from samref.datasets.voc_labels import read_activation_labels, read_labels
+from samref.config.compose import build, compose_config, plain
+from samref.datasets.coco.coco import CocoDataset
+from samref.datasets.coco.cocofied import cocofy_file
+from samref.datasets.coco.files import read_image_ids
+from samref.datasets.coco.lvis import LvisDataset
+from samref.datasets.folder.folder import Folder
+from samref.datasets.voc.labels import read_activation_labels, read_labels
 from samref.errors import InputError, SamrefError
+from samref.io import images
+from samref.metrics.scorers import scorer_for
+from samref.refiners.external_records import RecordMasks
 from samref.report.runs import read_runs
 from tests.factories import blob, make_folder, photo
 from tests.factories_benchmarks import make_coco, make_lvis, refined

@@ -13,8 +13,8 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from samref.configs import build, compose_config
-from samref.geometry import resized_size
+from samref.config.compose import build, compose_config
+from samref.geometry.frames import resized_size
 from samref.structures import Candidates, Embedding
 
 IMG_SIZE = 512

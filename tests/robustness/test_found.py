@@ -8,19 +8,19 @@ import time
 import numpy as np
 import pytest
 
-from samref.baselines.external_records import RecordMasks
-from samref.callbacks.scoring import scorer_for
-from samref.configs import compose_config, plain
-from samref.datasets.coco import CocoDataset
-from samref.datasets.coco_files import ImageFolder, read_image_ids
-from samref.datasets.cocofied import cocofy_file
+from samref.config.compose import compose_config, plain
+from samref.datasets.coco.coco import CocoDataset
+from samref.datasets.coco.cocofied import cocofy_file
+from samref.datasets.coco.files import ImageFolder, read_image_ids
+from samref.datasets.coco.lvis import LvisDataset
 from samref.datasets.davis import Davis
-from samref.datasets.lvis import LvisDataset
-from samref.datasets.npy_dicts import read_dict
-from samref.datasets.voc_labels import read_activation_labels
+from samref.datasets.voc.labels import read_activation_labels
+from samref.datasets.voc.npy_dicts import read_dict
 from samref.errors import DatasetError, InputError
-from samref.files import write_text
+from samref.io.atomic import write_text
 from samref.metrics.average_precision import average_precision
+from samref.metrics.scorers import scorer_for
+from samref.refiners.external_records import RecordMasks
 from samref.report.runs import read_runs
 from tests.factories import make_davis
 from tests.factories_benchmarks import make_coco, make_lvis, write_json

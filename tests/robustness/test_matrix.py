@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samref import runner
 from samref.adaption.checkpoint import load_adaptor
 from samref.backbones.weights.checkpoint import read_state_dict
 from samref.backbones.weights.fetch import find_weights
-from samref.configs import build, compose_config
-from samref.datasets.feed import Samples
+from samref.config.compose import build, compose_config
+from samref.datasets.loader import Samples
+from samref.engine import runner
 from samref.errors import DatasetError, SamrefError, WeightsError
 from samref.structures import Failure, Sample
 from tests.factories import blob, make_davis585, make_folder, photo, save_mask

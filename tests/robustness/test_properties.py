@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from samref import runner
 from samref.backbones.tiny import TinySam
-from samref.configs import build, compose_config
+from samref.config.compose import build, compose_config
+from samref.engine import runner
 from samref.errors import ConfigError
-from samref.geometry import resized_size
-from samref.masks import crop_mask, distance_inside
+from samref.geometry.frames import resized_size
+from samref.geometry.masks import crop_mask, distance_inside
 from samref.prompts.excavation import Frame
 from samref.structures import Embedding
 from tests.backbones.prompting import random_image

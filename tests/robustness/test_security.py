@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 import torch
 
-from samref import runner
-from samref.adaption.fit import _is_whole
+from samref.adaption.module import _is_whole
 from samref.backbones.weights.registry import CHECKPOINTS
 from samref.callbacks.writer import safe_name
-from samref.configs import compose_config
-from samref.datasets.sources import SOURCES
+from samref.config.compose import compose_config
+from samref.datasets.sources.catalog import SOURCES
+from samref.engine import runner
 from samref.errors import SamrefError
 from tests.factories_benchmarks import image_record, make_voc, rectangle, result, rle, save_image, write_json
 
-PACKAGE = Path(runner.__file__).parent
+PACKAGE = Path(runner.__file__).parents[1]
 
 
 def calls():
@@ -65,7 +65,7 @@ class Bomb:
 @pytest.mark.parametrize("kind", ["user's checkpoint", "checkpoint of a fit", "score maps"])
 def test_a_pickle_is_never_run(tmp_path, kind):
     from samref.backbones.weights.checkpoint import read_state_dict
-    from samref.datasets.voc_labels import read_activation_labels
+    from samref.datasets.voc.labels import read_activation_labels
 
     bomb, path = Bomb(tmp_path / "exploded"), tmp_path / "file.pth"
     if kind == "score maps":

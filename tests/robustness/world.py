@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samref import runner
-from samref.configs import compose_config
+from samref.config.compose import compose_config
+from samref.engine import runner
 from samref.errors import SamrefError
 from tests.factories import make_folder
 

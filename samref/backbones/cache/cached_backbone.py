@@ -15,7 +15,7 @@ from samref.backbones.cache.store import EmbeddingStore
 from samref.backbones.sam_backbone import check_image
 from samref.backbones.weights.checkpoint import content_sha256
 from samref.errors import ConfigError
-from samref.geometry import resized_size
+from samref.geometry.frames import resized_size
 from samref.structures import Candidates, Embedding, Prompts
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}

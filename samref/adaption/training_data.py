@@ -1,0 +1,190 @@
+"""What the adaptor learns from: each mask's predicted IoUs beside its candidates' IoU with the coarse mask.
+
+SAM is frozen, so the input of the layer that trains and the candidates never change while it trains.
+`CachedLessons` computes them once and an epoch costs milliseconds; `PlainLessons` runs the whole model for every
+step. The numbers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from samref.backbones.backbone import Backbone
+from samref.errors import ConfigError, DatasetError
+from samref.refiners.samrefiner import SAMRefiner
+from samref.structures import Failure, Sample
+
+Place = tuple[int, int]
+
+
+class Taught(NamedTuple):
+    """What one pass of the frozen model says of N masks.
+
+    Attributes:
+        features: N x D, input of the IoU head's last layer.
+        iou_predictions: N x 3, with gradient if the head trains.
+        candidate_iou: N x 3 float64, the candidates' IoU with the target.
+        truth_iou: N x 3 float64, the candidates' IoU with the ground truth; NaN where there is none.
+    """
+
+    features: Tensor
+    iou_predictions: Tensor
+    candidate_iou: Tensor
+    truth_iou: Tensor
+
+
+class Lessons(Protocol):
+    """Training data of the adaptor, one lesson a mask."""
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted IoUs (with gradient) and the candidates' IoUs with the target of some masks, both N x 3."""
+        ...
+
+    def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same and the candidates' IoUs with the truth, NaN where there is none: N x 3 each."""
+        ...
+
+
+class Samples(Protocol):
+    """A sequence of samples; unreadable ones come as failures."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample | Failure: ...
+
+
+def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> Taught:
+    """Decodes some masks of a sample and rates their candidates.
+
+    Args:
+        refiner: with the training prompts.
+        sample: an image with its coarse masks.
+        rows: masks that are not empty.
+        target: `coarse` or `truth`.
+    """
+    if target == "truth" and sample.truth is None:
+        raise ConfigError(f"adaption.target=truth needs ground truth, which image {sample.image_id} lacks; use coarse")
+    with torch.no_grad():
+        embedding = refiner.backbone.encode(sample.image)
+    picked = np.asarray(rows)
+    prompts = refiner.excavate(sample.masks[picked], embedding)
+    parts = []
+    for start in range(0, len(picked), refiner.chunk_size):
+        chunk = slice(start, start + refiner.chunk_size)
+        candidates = refiner.backbone.decode(embedding, prompts[chunk], unpadded_only=True)
+        real = np.full((len(picked[chunk]), 3), np.nan)
+        if sample.truth is not None:
+            real = refiner.candidate_iou(candidates, embedding, sample.truth[picked[chunk]])
+        wanted = real
+        if target == "coarse":
+            wanted = refiner.candidate_iou(candidates, embedding, sample.masks[picked[chunk]])
+        rates = torch.from_numpy(wanted), torch.from_numpy(real)
+        parts.append((candidates.iou_features.detach(), candidates.multi_iou, *rates))
+    return Taught(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def places(samples: Samples) -> list[Place]:
+    """(sample, mask) of every mask that is not empty, in the data set's order."""
+    found = []
+    for index in range(len(samples)):
+        sample = samples[index]
+        if not isinstance(sample, Failure):
+            found += [(index, int(row)) for row in np.flatnonzero(sample.masks.any(axis=(1, 2)))]
+    return found
+
+
+class PlainLessons:
+    """Runs the whole model for every step."""
+
+    def __init__(self, samples: Samples, refiner: SAMRefiner, target: str) -> None:
+        self.samples, self.refiner, self.target = samples, refiner, target
+        self.places = places(samples)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Lessons`."""
+        return self.rated(indices)[:2]
+
+    def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Lessons`."""
+        parts = []
+        for index in indices.tolist():
+            place, row = self.places[index]
+            sample = self.samples[place]
+            assert isinstance(sample, Sample)
+            parts.append(teach(self.refiner, sample, [row], self.target)[1:])
+        predictions, wanted, real = (torch.cat(column) for column in zip(*parts, strict=True))
+        return predictions, wanted.to(predictions.device), real.to(predictions.device)
+
+
+class CachedLessons:
+    """The frozen part, computed once.
+
+    Attributes:
+        features: M x D, input of the IoU head's last layer.
+        candidate_iou: M x 3 float64, with the target.
+        truth_iou: M x 3 float64, with the ground truth; NaN where there is none.
+    """
+
+    def __init__(self, features: Tensor, candidate_iou: Tensor, truth_iou: Tensor, backbone: Backbone) -> None:
+        self.features, self.candidate_iou, self.truth_iou = (
+            part.to(backbone.device) for part in (features, candidate_iou, truth_iou)
+        )
+        self.head: Any = backbone.iou_head
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Lessons`."""
+        return self.rated(indices)[:2]
+
+    def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Lessons`."""
+        indices = indices.to(self.features.device)
+        predictions = self.head.layers[-1](self.features[indices])[:, 1:]
+        return predictions, self.candidate_iou[indices], self.truth_iou[indices]
+
+
+def collect(samples: Samples, refiner: SAMRefiner, target: str) -> Iterator[tuple[int, Taught]]:
+    """The frozen part of every sample with masks, beside its index."""
+    for index in range(len(samples)):
+        sample = samples[index]
+        rows = [] if isinstance(sample, Failure) else np.flatnonzero(sample.masks.any(axis=(1, 2))).tolist()
+        if isinstance(sample, Sample) and rows:
+            with torch.no_grad():
+                yield index, teach(refiner, sample, rows, target)
+
+
+def require_lessons(lessons: Lessons) -> None:
+    """Raises `DatasetError` when there is nothing to learn from."""
+    if not len(lessons):
+        raise DatasetError("the data set has no mask that is not empty; adaption=iou_lora trains on coarse masks")
+
+
+class EpochSampler(Sampler[int]):
+    """A new order of masks every epoch, a function of seed and epoch alone, so that a resumed run goes on alike."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.count, generator=generator).tolist())

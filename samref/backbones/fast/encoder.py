@@ -1,0 +1,105 @@
+"""How an image encoder is run: rearranged for inference, in the arithmetic and by the compiler that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from samref.backbones.fast.tiny_vit import FusedTinyViT, Plan
+from samref.backbones.fast.vit import FastViT, positional_budget
+from samref.errors import ConfigError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# To be changed with whatever changes an embedding by as much as rounding: cached embeddings are filed under it.
+ARITHMETIC = "fused-sdpa-1"
+
+_Run = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Encoder:
+    """Runs a packaged image encoder on preprocessed images."""
+
+    def __init__(self, image_encoder: Any, precision: str, compiled: bool) -> None:
+        """Nothing is rearranged before the first image.
+
+        Args:
+            image_encoder: `ImageEncoderViT` of `segment_anything` or `segment_anything_hq`, or the latter's `TinyViT`.
+            precision: `fp32`; or `bf16` or `fp16`: autocast, by which norms and softmax stay in fp32.
+            compiled: whether `torch.compile` translates the encoder at the first image.
+
+        Raises:
+            ConfigError: for another precision, or a `compiled` that is no bool.
+        """
+        if precision not in PRECISIONS:
+            raise ConfigError(f"backbone.precision is {precision!r}; expected {', '.join(PRECISIONS)}")
+        if not isinstance(compiled, bool):
+            raise ConfigError(f"backbone.compile is {compiled!r}; expected true or false")
+        self.image_encoder, self.precision, self.compiled = image_encoder, precision, compiled
+        self._prepared: tuple[Any, _Run] | None = None
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides how numbers are rounded on the way to an embedding."""
+        return f"{ARITHMETIC} {self.precision}{' compiled' if self.compiled else ''}"
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes preprocessed images.
+
+        Args:
+            pixels: B x 3 x S x S float32, normalised and padded.
+
+        Returns:
+            B x C x h x w float32 features, and the B x h x w x C'' float32 output of the early layer that HQ-SAM uses.
+
+        Raises:
+            ConfigError: when `torch.compile` cannot translate the encoder here.
+        """
+        run, dtype = self._current(), PRECISIONS[self.precision]
+        with torch.inference_mode(), torch.autocast(pixels.device.type, dtype, enabled=dtype != torch.float32):
+            try:
+                features, early = run(pixels)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                cause = " ".join(str(error).split("\n\n")[0].split())
+                raise ConfigError(
+                    f"backbone.compile is true but torch.compile fails here ({cause}); use backbone.compile=false"
+                ) from error
+        # Copied outside inference mode, for what training computes from them must be able to record it.
+        return features.to(torch.float32, copy=True), early.to(torch.float32, copy=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles rearrange the weights anew: packed or compiled ones can be neither."""
+        return {**self.__dict__, "_prepared": None}
+
+    def _current(self) -> _Run:
+        """The rearranged encoder for the weights as they are now."""
+        weights = tuple(_identity(tensor) for tensor in self.image_encoder.state_dict(keep_vars=True).values())
+        if self._prepared is None or self._prepared[0] != weights:
+            # Outside inference mode, so that later calls may use the weights in either.
+            with torch.inference_mode(False), torch.no_grad():
+                packed = self.precision == "fp32" and not self.compiled
+                fast = fast_encoder(self.image_encoder, packed)
+            self._prepared = weights, torch.compile(fast, dynamic=False) if self.compiled else fast
+        return self._prepared[1]
+
+
+def fast_encoder(image_encoder: Any, packed: bool) -> nn.Module:
+    """A packaged image encoder, rearranged for inference.
+
+    Args:
+        image_encoder: as for `Encoder`.
+        packed: whether inputs will be float32, so that a processor's weights may be laid out for them.
+
+    Returns:
+        A module from B x 3 x S x S pixels to features and early features.
+    """
+    device = next(image_encoder.parameters()).device
+    if hasattr(image_encoder, "layers"):
+        return FusedTinyViT(image_encoder, Plan.of(device, packed))
+    return FastViT(image_encoder, positional_budget(device))
+
+
+def _identity(tensor: Tensor) -> tuple[int, torch.dtype, int]:
+    return tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version

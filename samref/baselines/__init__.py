@@ -1,1 +1,0 @@
-"""Other refiners, measured by the same protocol as SAMRefiner."""

@@ -1,0 +1,114 @@
+"""What a run saw, image by image: rows of the table of samples, flags, seconds, failures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from samref.io.atomic import Note
+from samref.structures import Failure, Refinement, Sample
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Tally:
+    """What one process saw; tallies of several images and processes add up."""
+
+    rows: list[Row] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    images: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    files: dict[str, Note] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        sample: Sample | Failure,
+        refinement: Refinement | None,
+        columns: dict[str, Any],
+        files: dict[str, Note] | None = None,
+    ) -> Tally:
+        """The tally of one image.
+
+        Args:
+            sample: the image, or why it could not be read.
+            refinement: of its masks; None for a failure.
+            columns: scores, each with one entry a mask.
+            files: what was written of it.
+        """
+        if isinstance(sample, Failure) or refinement is None:
+            return cls(failures=[sample] if isinstance(sample, Failure) else [])
+        problems = list(sample.meta.get("problems", ()))
+        rows = sample_rows(sample, refinement, columns)
+        return cls(rows, problems, 1, Counter(refinement.flags), Counter(refinement.timing), files or {})
+
+    def add(self, other: Tally) -> None:
+        """Adds another tally to this one."""
+        self.rows += other.rows
+        self.failures += other.failures
+        self.images += other.images
+        self.flags.update(other.flags)
+        self.seconds.update(other.seconds)
+        self.files.update(other.files)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for a journal."""
+        failures = [[failure.image_id, failure.reason] for failure in self.failures]
+        counters = {"flags": dict(self.flags), "seconds": dict(self.seconds)}
+        return {"rows": self.rows, "failures": failures, "images": self.images, **counters, "files": self.files}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Tally:
+        """What `as_json` made plain."""
+        failures = [Failure(image_id, reason) for image_id, reason in values["failures"]]
+        flags, seconds = Counter(values["flags"]), Counter(values["seconds"])
+        files = {str(path): (int(size), str(digest)) for path, (size, digest) in values["files"].items()}
+        return cls(values["rows"], failures, values["images"], flags, seconds, files)
+
+
+def sample_rows(sample: Sample, refinement: Refinement, columns: dict[str, Any]) -> list[Row]:
+    """One row a mask: ids, scores, choice, predicted IoUs, prompts (image px)."""
+    rows = []
+    for k, name in enumerate(sample.object_ids):
+        row: Row = {"image": sample.image_id, "object": name, "flag": refinement.flags[k]}
+        row |= {key: _number(values[k]) for key, values in columns.items()}
+        row |= {"chosen": int(refinement.chosen[k]), "predicted_iou": _number(refinement.predicted_iou[k])}
+        row |= {f"predicted_iou_{c}": _number(refinement.iou_predictions[k, c]) for c in range(3)}
+        rows.append(row | _prompt_columns(refinement, k))
+    return rows
+
+
+def rows_as_csv(rows: list[Row]) -> str:
+    """The rows as CSV with a header; a column that a row lacks stays empty."""
+    names = list(dict.fromkeys(key for row in rows for key in row)) or ["image", "object", "flag"]
+    text = io.StringIO()
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def _prompt_columns(refinement: Refinement, k: int) -> Row:
+    prompts, columns = refinement.prompts, Row()
+    if prompts.point_coords is not None and prompts.point_labels is not None:
+        for label, name in ((1, "positive"), (0, "negative")):
+            found = np.flatnonzero(prompts.point_labels[k] == label)
+            xy = prompts.point_coords[k, found[0]] if len(found) else (None, None)
+            columns |= {f"{name}_x": _number(xy[0]), f"{name}_y": _number(xy[1])}
+    if prompts.boxes is not None:
+        columns |= {name: _number(v) for name, v in zip(("x0", "y0", "x1", "y1"), prompts.boxes[k], strict=True)}
+    return columns
+
+
+def _number(value: Any) -> float | int | str | None:
+    if value is None:
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and np.isnan(value) else value

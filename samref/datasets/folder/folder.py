@@ -1,0 +1,234 @@
+"""Any images with any coarse masks: a folder of each, masks written back as they came."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samref.datasets.dataset import MaskDataset, MaskWriter
+from samref.datasets.folder.mask_files import (
+    MaskFile,
+    Values,
+    copy_file,
+    read_mask_file,
+    write_binary_like,
+    write_labels_like,
+)
+from samref.datasets.folder.matching import Pairing, list_images, pair_files
+from samref.errors import ConfigError, DatasetError, InputError
+from samref.io.images import printable, read_image
+from samref.structures import BoolArray, Refinement, Sample
+
+LAYOUT = "images in dataset.images, masks of the same name in dataset.masks (a.jpg: a.png, or a_1.png, a_2.png, ...)"
+_LABEL_MAPS = {"auto": None, True: True, False: False, "true": True, "false": False}
+
+
+class Folder(MaskDataset):
+    """A user's own images and masks, with or without ground truth.
+
+    A mask file has the name of its image: `a.png` for `a.jpg`, or `a_1.png`, `a_2.png` and so on for several objects,
+    in the same folders below. It is a binary mask of two values, or a label map with an object (or class) for each
+    label. Refined files have the coarse ones' names, format, mode, values, palette and metadata; a mask that did not
+    change is copied byte by byte.
+
+    A sample's object ids are names of mask files, with `:LABEL` behind that of a label map. Its `meta`: `files` and
+    `labels`, one a mask, `all_files`, and `coarse`, the masks' folder.
+
+    Attributes:
+        problems: files that fit nothing; they do not stop the run.
+        output: where refined masks go, or None: into the run's folder.
+    """
+
+    name = "folder"
+
+    def __init__(
+        self,
+        images: str | Path | None,
+        masks: str | Path | None,
+        output: str | Path | None = None,
+        truth: str | Path | None = None,
+        label_maps: bool | str = "auto",
+        threshold: int | None = None,
+    ) -> None:
+        """Pairs the files; none is read yet.
+
+        Args:
+            images: folder of the images, with any folders inside.
+            masks: folder of the coarse masks.
+            output: folder for the refined masks; never one of the others, nor inside them.
+            truth: folder of ground truth, named and encoded as the masks are, or None: nothing is scored. Images
+                without it are left out and reported.
+            label_maps: `auto` (palette images with more than two values), True (every file), or False.
+            threshold: grey values from here on are foreground, in masks that hold more than two values.
+
+        Raises:
+            ConfigError: for another value of `label_maps`.
+            DatasetError: for a missing folder, an output among the inputs, or if no mask belongs to any image.
+        """
+        if label_maps not in _LABEL_MAPS:
+            raise ConfigError(f"dataset.label_maps is '{label_maps}'; expected auto, true or false")
+        self.label_maps, self.threshold = _LABEL_MAPS[label_maps], threshold
+        self.images, self.masks = _folder(images, "images"), _folder(masks, "masks")
+        self.truth = None if truth is None else _folder(truth, "truth")
+        self.protocol = "none" if truth is None else "overlap"
+        if self.images.resolve() == self.masks.resolve():
+            raise DatasetError(f"dataset.images and dataset.masks are one folder, {images}; expected {LAYOUT}")
+        self.output = None if output is None else Path(output).expanduser()
+        if self.output is not None:
+            self._keep_out(self.output)
+        self.pairings, self.problems = self._pair()
+
+    def __len__(self) -> int:
+        return len(self.pairings)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one image and its masks.
+
+        Raises:
+            InputError: if a file cannot be read, a mask's size is not the image's, or its values are not understood.
+        """
+        pairing = self.pairings[index]
+        found = [read_mask_file(self.masks / path, self.label_maps, self.threshold) for path in pairing.masks]
+        first = found[0].masks.shape
+        image = read_image(self.images / pairing.image, (first[1], first[2]))
+        size = (image.shape[0], image.shape[1])
+        for path, content in zip(pairing.masks, found, strict=True):
+            _check_size(self.masks / path, content.masks.shape[1:], self.images / pairing.image, size)
+        names = [(path, label) for path, f in zip(pairing.masks, found, strict=True) for label in f.objects]
+        return Sample(
+            image,
+            np.concatenate([content.masks for content in found]),
+            pairing.image_id,
+            tuple(printable(path.name) + ("" if label is None else f":{label}") for path, label in names),
+            truth=self._truth(pairing, found, size),
+            meta={
+                "files": tuple(str(path) for path, _ in names),
+                "labels": tuple(label for _, label in names),
+                "all_files": tuple(str(path) for path in pairing.masks),
+                "coarse": str(self.masks),
+            },
+        )
+
+    def image_id(self, index: int) -> str:
+        """Path below the folder of images, without suffix."""
+        return self.pairings[index].image_id
+
+    def outputs(self, index: int) -> tuple[Path, ...]:
+        """The files, below the output folder, that the masks of a sample are written to; nothing is read."""
+        return self.pairings[index].masks
+
+    def writer(self, output: Path) -> MaskWriter:
+        """Writes below `output` what lies below the folder of masks.
+
+        Raises:
+            DatasetError: if that would be inside one of the folders of the input.
+        """
+        self._keep_out(output)
+        return FolderWriter(output)
+
+    def _pair(self) -> tuple[list[Pairing], list[Any]]:
+        folders = [folder for folder in (self.images, self.masks, self.truth, self.output) if folder is not None]
+        listed = [
+            None if root is None else list_images(root, [folder for folder in folders if folder != root])
+            for root in (self.images, self.masks, self.truth)
+        ]
+        images, masks, truth = listed
+        assert images is not None
+        assert masks is not None
+        pairings, problems = pair_files(images, masks, truth)
+        if not pairings:
+            raise DatasetError(
+                f"no mask belongs to an image: {_examples(images, self.images)}; {_examples(masks, self.masks)}"
+                + ("" if truth is None else f"; {_examples(truth, Path(str(self.truth)))}")
+                + f". Expected {LAYOUT}"
+            )
+        return pairings, problems
+
+    def _truth(self, pairing: Pairing, found: list[MaskFile], size: tuple[int, int]) -> BoolArray | None:
+        if self.truth is None:
+            return None
+        masks: list[BoolArray] = []
+        for path, content in zip(pairing.truth, found, strict=True):
+            real = read_mask_file(self.truth / path, content.labels is not None, self.threshold)
+            _check_size(self.truth / path, real.masks.shape[1:], self.images / pairing.image, size)
+            by_label = dict(zip(real.objects, real.masks, strict=True))
+            masks += [by_label.get(label, np.zeros(size, bool)) for label in content.objects]
+        return np.array(masks, dtype=bool).reshape(len(masks), *size)
+
+    def _keep_out(self, output: Path) -> None:
+        real = os.path.realpath(output)
+        for name, folder in (("images", self.images), ("masks", self.masks), ("truth", self.truth)):
+            if folder is None:
+                continue
+            taken = os.path.realpath(folder)
+            if real == taken or real.startswith(os.path.join(taken, "")):
+                raise DatasetError(
+                    f"dataset.output={printable(output)} lies in dataset.{name}={printable(folder)}; "
+                    "choose a folder outside, so that the input stays as it is"
+                )
+
+
+class FolderWriter:
+    """Writes each mask file under its own name below the output, in the coarse file's encoding."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+
+    def write(self, sample: Sample, refinement: Refinement) -> None:
+        """Writes one image's mask files."""
+        coarse = Path(sample.meta["coarse"])
+        for name in sample.meta["all_files"]:
+            rows = [row for row, file in enumerate(sample.meta["files"]) if file == name]
+            source, target = coarse / name, self.output / name
+            if os.path.realpath(target).startswith(os.path.join(os.path.realpath(coarse), "")):
+                raise InputError(f"{printable(target)} is among the coarse masks; choose another dataset.output")
+            if np.array_equal(sample.masks[rows], refinement.masks[rows]):
+                copy_file(source, target)
+            elif sample.meta["labels"][rows[0]] is None:
+                write_binary_like(source, target, refinement.masks[rows[0]])
+            else:
+                write_labels_like(source, target, _painter(sample, refinement, rows))
+
+    def close(self) -> None:
+        """Nothing is left to finish: every file was whole when it appeared."""
+
+
+def _painter(sample: Sample, refinement: Refinement, rows: list[int]) -> Any:
+    """Paints labels; where refined masks overlap, the one with the higher logit or else predicted IoU is on top."""
+
+    def paint(values: Values) -> None:
+        if refinement.logits is not None:
+            scores = np.where(refinement.masks[rows], refinement.logits[rows], -np.inf)
+            labels = np.array([sample.meta["labels"][row] for row in rows])
+            claimed = refinement.masks[rows].any(axis=0)
+            values[claimed] = labels[scores.argmax(axis=0)][claimed]
+            return
+        for row in sorted(rows, key=lambda row: (refinement.predicted_iou[row], -row)):
+            values[refinement.masks[row]] = sample.meta["labels"][row]
+
+    return paint
+
+
+def _folder(given: str | Path | None, option: str) -> Path:
+    if given is None:
+        raise DatasetError(f"dataset=folder needs dataset.{option}=DIR; expected {LAYOUT}")
+    path = Path(given).expanduser()
+    if not path.is_dir():
+        raise DatasetError(f"dataset.{option}={printable(given)} is not a folder; expected {LAYOUT}")
+    return path
+
+
+def _check_size(path: Path, found: tuple[int, ...], image: Path, size: tuple[int, int]) -> None:
+    if found != size:
+        raise InputError(
+            f"{printable(path)} is {found[0]} x {found[1]}, but its image {printable(image)} is "
+            f"{size[0]} x {size[1]} (height x width)"
+        )
+
+
+def _examples(paths: list[Path], root: Path) -> str:
+    names = ", ".join(printable(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+    return f"{printable(root)} holds {names or 'no image file'}"

@@ -1,0 +1,205 @@
+"""PASCAL VOC 2012: semantic masks, refined region by region and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from samref.datasets.dataset import MaskDataset
+from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
+from samref.errors import DatasetError, InputError
+from samref.io.images import read_image
+from samref.io.lists import read_lines
+from samref.prompts.split_then_merge import SplitThenMerge
+from samref.structures import BoolArray, FloatArray, Refinement, Sample
+
+SHOWN = 3
+
+
+class VocDataset(MaskDataset):
+    """VOC images with coarse label maps.
+
+    One sample is one image; its masks are the merged regions of each category (or each category whole), its object ids
+    (category, number), its `label_map` the truth. `meta`: `categories` (one a mask), `coarse` (H x W uint8 labels as
+    they came, 255 included) and `coarse_path`.
+
+    Attributes:
+        protocol: `semantic`, or `none` without a truth.
+    """
+
+    name = "voc"
+
+    def __init__(
+        self,
+        root: str | Path | None,
+        split: str,
+        coarse: str | Path | None,
+        truth: str | None,
+        stm: SplitThenMerge,
+        allow_pickle: bool,
+        cam_maps: str | None,
+    ) -> None:
+        """Verifies the folders.
+
+        Args:
+            root: `VOC2012`, with `JPEGImages` and `ImageSets`.
+            split: file of `ImageSets/Segmentation`, without its ending.
+            coarse: folder with one label PNG, or one `.npy` of class activation maps, an image.
+            truth: folder of label PNGs below the root; None where there is none.
+            stm: how categories are split.
+            allow_pickle: read `.npy` files, which are pickles; only arrays and numbers are taken from them.
+            cam_maps: name of the score maps in the `.npy` files; None finds them.
+
+        Raises:
+            DatasetError: if anything is missing, naming it.
+        """
+        if root is None or coarse is None:
+            missing = "dataset.root=DIR (VOC2012)" if root is None else "dataset.coarse=DIR (label PNGs or CAM .npy)"
+            raise DatasetError(
+                f"data set voc needs {missing}; `python -m samref.datasets voc` says where it comes from"
+            )
+        self.root, self.stm, self.cam_maps = Path(root), stm, cam_maps
+        self._truth = None if truth is None else self.root / truth
+        self.protocol = "none" if truth is None else "semantic"
+        self._names = self._read_split(split)
+        self._require(self.root / "JPEGImages", ".jpg", "dataset.root")
+        if self._truth is not None:
+            self._require(self._truth, ".png", "dataset.truth (null: do not score)")
+        self._coarse = self._find_coarse(Path(coarse), allow_pickle)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one image and its labels.
+
+        Raises:
+            InputError: if a file cannot be read or differs in size from the image.
+        """
+        name = self._names[index]
+        photo, path = self.root / "JPEGImages" / f"{name}.jpg", self._coarse[name]
+        if path.suffix == ".npy":
+            image = read_image(photo)
+            coarse = read_activation_labels(path, (image.shape[0], image.shape[1]), self.cam_maps)
+        else:
+            coarse = read_labels(path)
+            image = read_image(photo, (coarse.shape[0], coarse.shape[1]))
+        size = (image.shape[0], image.shape[1])
+        _check_size(path, coarse, size)
+        truth = None
+        if self._truth is not None:
+            truth = read_labels(self._truth / f"{name}.png")
+            _check_size(self._truth / f"{name}.png", truth, size)
+        regions = {category: self.stm(coarse == category) for category in _categories(coarse)}
+        object_ids = [(category, k) for category, masks in regions.items() for k in range(1, len(masks) + 1)]
+        meta = {"categories": tuple(c for c, _ in object_ids), "coarse": coarse, "coarse_path": str(path)}
+        masks = np.concatenate([np.zeros((0, *size), bool), *regions.values()])
+        return Sample(image, masks, name, tuple(object_ids), label_map=truth, meta=meta)
+
+    def image_id(self, index: int) -> str:
+        """The file's name without its ending."""
+        return self._names[index]
+
+    def merge(self, sample: Sample, masks: BoolArray, logits: FloatArray | None) -> Labels:
+        """Puts masks together to one label map.
+
+        Where masks of several categories meet, the one of the highest logit has the pixel. A refiner that leaves no
+        logits gives it to the category that the coarse labels name there, if it is among them, else to the lowest.
+        Pixels that no mask has are background, also where the coarse labels said 255, which is no prediction.
+
+        Args:
+            sample: of this data set.
+            masks: N x H x W bool, coarse or refined, in the sample's order.
+            logits: N x H x W float32 of the same masks, or None.
+
+        Returns:
+            H x W uint8 class indices, 0 to 20.
+        """
+        coarse = sample.meta["coarse"]
+        labels = np.zeros(coarse.shape, np.uint8)
+        best = np.full(coarse.shape, -np.inf, np.float32)
+        for n, category in enumerate(sample.meta["categories"]):
+            score = (coarse == category).astype(np.float32) if logits is None else logits[n]
+            wins = masks[n] & (score > best)
+            labels[wins] = category
+            best[wins] = score[wins]
+        return labels
+
+    def writer(self, output: Path) -> VocWriter:
+        """Writes one label PNG an image below `output`."""
+        return VocWriter(self, output)
+
+    def _read_split(self, split: str) -> list[str]:
+        path = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        if not path.is_file():
+            raise DatasetError(
+                f"{path} is missing; expected the layout of VOC2012 below dataset.root={self.root} "
+                "(`python -m samref.datasets voc` says where it comes from)"
+            )
+        # Lists of other makers have paths to image and label on each line. A name listed twice is one image.
+        names = list(dict.fromkeys(Path(words[0]).stem for words in read_lines(path)))
+        if not names:
+            raise DatasetError(f"{path} lists no images; choose another dataset.split")
+        return names
+
+    def _require(self, folder: Path, suffix: str, option: str) -> None:
+        present = _files(folder)
+        self._complain(folder, [name for name in self._names if name + suffix not in present], option)
+
+    def _find_coarse(self, folder: Path, allow_pickle: bool) -> dict[str, Path]:
+        present = _files(folder)
+        endings = [".png", ".npy"]
+        found = {
+            name: next((folder / (name + e) for e in endings if name + e in present), None) for name in self._names
+        }
+        self._complain(folder, [name for name, path in found.items() if path is None], "dataset.coarse")
+        coarse = {name: path for name, path in found.items() if path is not None}
+        pickled = next((path for path in coarse.values() if path.suffix == ".npy"), None)
+        if pickled is not None and not allow_pickle:
+            raise DatasetError(
+                f"{pickled} is a Python pickle; have it read with dataset.allow_pickle=true "
+                "(only arrays and numbers are taken from it, nothing in it is run)"
+            )
+        return coarse
+
+    def _complain(self, folder: Path, missing: list[str], option: str) -> None:
+        if missing:
+            shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+            raise DatasetError(
+                f"{folder} lacks {len(missing)} of the split's {len(self._names)} files ({shown}); complete it or give "
+                f"another {option}"
+            )
+
+
+class VocWriter:
+    """Writes label PNGs under the coarse files' names, with their palette.
+
+    Pixels that the coarse labels ignore (255) and no refined mask claims stay 255.
+    """
+
+    def __init__(self, dataset: VocDataset, output: Path) -> None:
+        self.dataset, self.output = dataset, output
+
+    def write(self, sample: Sample, refinement: Refinement) -> None:
+        """Writes one image's labels."""
+        labels = self.dataset.merge(sample, refinement.masks, refinement.logits)
+        labels[(labels == 0) & (sample.meta["coarse"] == IGNORE)] = IGNORE
+        write_labels(self.output / f"{sample.image_id}.png", labels, Path(sample.meta["coarse_path"]))
+
+    def close(self) -> None:
+        """Nothing is left to finish."""
+
+
+def _categories(labels: Labels) -> list[int]:
+    return [int(value) for value in np.unique(labels) if value not in (0, IGNORE)]
+
+
+def _files(folder: Path) -> Collection[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _check_size(path: Path, labels: Labels, size: tuple[int, int]) -> None:
+    if labels.shape != size:
+        raise InputError(f"{path} is {labels.shape} (H, W); expected the image's {size}")

@@ -1,0 +1,229 @@
+"""COCO segmentations - polygons, compressed and uncompressed run lengths - to masks and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+from skimage.measure import find_contours
+
+from samref.errors import InputError
+from samref.geometry.masks import tight_box
+from samref.structures import BoolArray, IntArray
+
+Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
+
+# A polygon that reaches farther than this many image sides is broken; rasterising it would cost memory by its length.
+FARTHEST = 4
+MOST_PIXELS = 1 << 32
+# Deviation in px up to which points of an outline are one line; from 0.3 on pixels change sides.
+STRAIGHT = 0.2
+
+
+def check_segmentation(segmentation: Any, size: tuple[int, int] | None) -> None:
+    """Finds what can be found without decoding: kind, sizes, ranges.
+
+    Args:
+        segmentation: polygons `[[x, y, x, y, ...], ...]` in image px, pixel borders being integers, or run lengths
+            `{"size": [H, W], "counts": str | list}`.
+        size: (H, W) of the image, or None where only the file itself would tell.
+
+    Raises:
+        InputError: naming the defect.
+    """
+    if isinstance(segmentation, Mapping):
+        _check_rle(segmentation, size)
+    elif isinstance(segmentation, list):
+        _valid_polygons(segmentation, size)
+    else:
+        raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
+
+
+def decode(segmentation: Segmentation, size: tuple[int, int]) -> BoolArray:
+    """The H x W bool mask of a segmentation.
+
+    Args:
+        segmentation: as in `check_segmentation`.
+        size: (H, W) of the image.
+
+    Raises:
+        InputError: naming the defect.
+    """
+    check_segmentation(segmentation, size)
+    if isinstance(segmentation, Mapping):
+        return _from_counts(_counts(segmentation["counts"]), size)
+    polygons = _valid_polygons(segmentation, size)
+    rle = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+    return np.ascontiguousarray(coco_mask.decode(rle).astype(bool))
+
+
+def as_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """A segmentation as compressed run lengths that evaluators and codecs, which check nothing, can be trusted with.
+
+    Args:
+        segmentation: as in `check_segmentation`; nothing (None or an empty list) is an empty mask.
+        size: (H, W) of the image.
+
+    Raises:
+        InputError: naming the defect.
+    """
+    if not segmentation and not isinstance(segmentation, (str, int)):
+        return encode_rle(np.zeros(size, bool))
+    if isinstance(segmentation, Mapping):
+        _check_rle(segmentation, size)
+        counts = segmentation["counts"]
+        _check_sum(_counts(counts), size)
+        if isinstance(counts, list):
+            return dict(coco_mask.frPyObjects({"size": [*size], "counts": counts}, *size))
+        return {"size": [*size], "counts": counts}
+    if not isinstance(segmentation, list):
+        raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
+    return dict(coco_mask.merge(coco_mask.frPyObjects(_finite_polygons(segmentation, size), *size)))
+
+
+def encode_rle(mask: BoolArray) -> dict[str, Any]:
+    """Compressed run lengths of an H x W mask, as JSON can hold them."""
+    rle = coco_mask.encode(np.asfortranarray(mask).view(np.uint8))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
+    """An H x W mask in the form in which another one came.
+
+    Run lengths come out compressed or not as they came in. Polygons come out as polygons if these rasterise to
+    exactly the same mask, which every mask without holes allows; else as compressed run lengths.
+    """
+    if isinstance(original, Mapping):
+        if isinstance(original["counts"], list):
+            return {"size": list(mask.shape), "counts": _uncompressed(mask)}
+        return encode_rle(mask)
+    polygons = encode_polygons(mask)
+    if mask.any() and (decode(polygons, mask.shape) == mask).all():
+        return polygons
+    return encode_rle(mask)
+
+
+def encode_polygons(mask: BoolArray) -> list[list[float]]:
+    """The outlines of an H x W mask as COCO polygons (x, y, ... in image px); a hole comes out as one more of them.
+
+    The outlines run half-way between foreground and background pixels, so that rasterising a polygon brings back just
+    the pixels inside; those through the rim's pixel centres that OpenCV draws lose a border of the mask.
+    """
+    box = tight_box(mask)
+    if box is None:
+        return []
+    x0, y0, x1, y1 = box
+    padded = np.pad(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8), 1)
+    # Pixel centres in COCO's frame are at halves; the padding takes off a whole one.
+    offset = np.array([x0, y0]) - 0.5
+    outlines = [outline[:-1, ::-1].astype(np.float32) for outline in find_contours(padded, 0.5)]
+    straightened = [cv2.approxPolyDP(outline[:, None], STRAIGHT, True) for outline in outlines]
+    return [(outline.reshape(-1, 2) + offset).reshape(-1).tolist() for outline in straightened]
+
+
+def area_and_box(mask: BoolArray) -> tuple[int, list[float]]:
+    """COCO's `area` (pixels) and `bbox` (x, y, width, height in image px) of an H x W mask; zeros if it is empty."""
+    box = tight_box(mask)
+    if box is None:
+        return 0, [0.0, 0.0, 0.0, 0.0]
+    x0, y0, x1, y1 = box
+    return int(np.count_nonzero(mask)), [float(x0), float(y0), float(x1 - x0 + 1), float(y1 - y0 + 1)]
+
+
+def _check_rle(rle: Mapping[str, Any], size: tuple[int, int] | None) -> None:
+    if "size" not in rle or "counts" not in rle:
+        raise InputError(f"run lengths have the keys {sorted(rle)}; expected size and counts")
+    if not isinstance(rle["counts"], (str, bytes, list)):
+        raise InputError(f"counts of the run lengths are a {type(rle['counts']).__name__}; expected text or a list")
+    if size is not None and rle["size"] not in ([*size], size):
+        raise InputError(f"run lengths are of size {rle['size']}; expected the image's {[*size]} (H, W)")
+
+
+def _valid_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
+    """Polygons of three points or more; degenerate ones beside them are left out, as detectors' loaders do."""
+    valid = _finite_polygons(polygons, size)
+    if size is not None and not any(_meets(polygon, size) for polygon in valid):
+        raise InputError(f"all polygons lie outside the image of {size} (H, W)")
+    return valid
+
+
+def _finite_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
+    valid = [polygon for polygon in polygons if isinstance(polygon, list) and len(polygon) >= 6]
+    valid = [polygon for polygon in valid if len(polygon) % 2 == 0]
+    if not valid:
+        raise InputError(f"no polygon of three points or more among {len(polygons)}")
+    if not all(isinstance(value, (int, float)) for polygon in valid for value in polygon):
+        raise InputError("a polygon holds something else than numbers")
+    try:
+        numbers = np.array([value for polygon in valid for value in polygon], dtype=np.float64)
+    except OverflowError:
+        raise InputError("a polygon holds numbers that are too large") from None
+    low, high = numbers.min(), numbers.max()
+    if size is not None and not max(abs(low), abs(high)) <= FARTHEST * min(max(size), MOST_PIXELS):
+        raise InputError(f"a polygon has coordinates from {low:g} to {high:g}; the image is {size} (H, W)")
+    return valid
+
+
+def _meets(polygon: Sequence[float], size: tuple[int, int]) -> bool:
+    x, y = polygon[0::2], polygon[1::2]
+    return max(x) > 0 and max(y) > 0 and min(x) < size[1] and min(y) < size[0]
+
+
+def _counts(counts: str | bytes | list[int]) -> IntArray:
+    """Run lengths, alternating background and foreground in column-major order.
+
+    pycocotools checks neither that they are whole numbers nor that they fill the image, and hands out unset memory
+    where they do not; hence our own reading.
+    """
+    if isinstance(counts, list):
+        # numpy would cut fractions off and read numbers out of text.
+        if not all(type(count) is int and abs(count) < MOST_PIXELS for count in counts):
+            raise InputError("the run lengths hold something else than whole numbers, or too large ones")
+        return np.array(counts, dtype=np.int64)
+    try:
+        data = counts.encode("ascii") if isinstance(counts, str) else counts
+    except UnicodeEncodeError:
+        raise InputError("the compressed run lengths hold characters outside their alphabet") from None
+    return _decompress(np.frombuffer(data, np.uint8).astype(np.int64) - 48)
+
+
+def _decompress(digits: IntArray) -> IntArray:
+    """COCO's code: groups of 5 bits, lowest first, bit 5 = more to come; from the fourth run on, differences."""
+    last = np.flatnonzero((digits & 32) == 0)
+    if not digits.size or digits.min() < 0 or digits.max() > 63 or not last.size or last[-1] != digits.size - 1:
+        raise InputError("the compressed run lengths are cut off or hold characters outside their alphabet")
+    first = np.concatenate([[0], last[:-1] + 1])
+    length = last - first + 1
+    if length.max() > 7:
+        raise InputError("the compressed run lengths hold a number beyond 32 bits")
+    place = np.arange(digits.size) - np.repeat(first, length)
+    values = np.add.reduceat((digits & 31) << (5 * place), first)
+    values -= np.where(digits[last] & 16, 1 << (5 * length), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def _from_counts(counts: IntArray, size: tuple[int, int]) -> BoolArray:
+    _check_sum(counts, size)
+    height, width = size
+    values = np.zeros(len(counts), bool)
+    values[1::2] = True
+    return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
+
+
+def _check_sum(counts: IntArray, size: tuple[int, int]) -> None:
+    height, width = size
+    in_range = (counts >= 0) & (counts <= height * width)
+    if not in_range.all() or counts.sum() != height * width:
+        raise InputError(f"run lengths do not add up to the {height} x {width} = {height * width} pixels of the image")
+
+
+def _uncompressed(mask: BoolArray) -> list[int]:
+    flat = np.concatenate([[False], mask.T.reshape(-1)])
+    starts = np.flatnonzero(flat[1:] != flat[:-1])
+    counts: list[int] = np.diff(np.concatenate([[0], starts, [mask.size]])).tolist()
+    return counts

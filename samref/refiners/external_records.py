@@ -1,0 +1,81 @@
+"""Another tool's masks in a COCO results or annotations file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from samref.datasets.coco.files import Record, read_coco
+from samref.errors import InputError
+from samref.io.coco_masks import check_segmentation, decode
+from samref.structures import BoolArray, Sample
+
+
+class RecordMasks:
+    """Records matched with the coarse masks of the same image.
+
+    By `id` where the coarse masks are annotations and the records have ids, too; else by order, where there are as many
+    records of the image as masks; else by place in the whole file, as tools keep it that copy what they cannot refine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Reads the file.
+
+        Args:
+            path: of the results or annotations.
+
+        Raises:
+            DatasetError: if there is no such file, or it is neither.
+        """
+        self.path = path
+        self._records = read_coco(path, "refiner.masks").records
+        self._of_image: dict[str, list[Record]] = defaultdict(list)
+        for record in self._records:
+            if not isinstance(record, dict):
+                raise InputError(f"{path} holds the record {str(record)[:60]}; expected objects with an image_id")
+            self._of_image[str(record.get("image_id"))].append(record)
+
+    def open(self, sample: Sample) -> Callable[[int], BoolArray]:
+        """See `samref.refiners.external.MaskSource`."""
+        matched = self._match(sample)
+
+        def read(row: int) -> BoolArray:
+            record = matched[row]
+            try:
+                segmentation = record.get("segmentation")
+                check_segmentation(segmentation, sample.original_size)
+                return decode(segmentation, sample.original_size)  # type: ignore[arg-type]
+            except InputError as error:
+                raise InputError(f"{self.path}: mask {row} of image {sample.image_id}: {error}") from None
+
+        return read
+
+    def _match(self, sample: Sample) -> list[Record]:
+        found, coarse = self._of_image.get(str(sample.image_id), []), sample.meta.get("records", ())
+        # Ids of any kind are compared as text: a damaged file may hold some that cannot be looked up.
+        by_id = {str(record["id"]): record for record in found if "id" in record}
+        if coarse and all("id" in record and str(record["id"]) in by_id for record in coarse):
+            matched = [by_id[str(record["id"])] for record in coarse]
+        elif len(found) == len(sample.masks):
+            matched = found
+        else:
+            matched = self._by_place(sample, len(found))
+        for row, (ours, theirs) in enumerate(zip(coarse, matched, strict=False)):
+            if ours.get("category_id") != theirs.get("category_id", ours.get("category_id")):
+                raise InputError(
+                    f"{self.path}: mask {row} of image {sample.image_id} has category {theirs['category_id']}, the "
+                    f"coarse mask {ours['category_id']}; expected the records of an image in the coarse masks' order"
+                )
+        return matched
+
+    def _by_place(self, sample: Sample, count: int) -> list[Record]:
+        places = sample.meta.get("positions", ())
+        if places and places[-1] < len(self._records):
+            matched = [self._records[place] for place in places]
+            if all(str(record.get("image_id")) == str(sample.image_id) for record in matched):
+                return matched
+        raise InputError(
+            f"{self.path} has {count} masks of image {sample.image_id}, expected {len(sample.masks)}, one for each "
+            "coarse mask in their order, or the coarse masks' ids"
+        )

@@ -1,0 +1,150 @@
+"""Every option of every group of the configuration composes, and the part it describes can be built."""
+
+import re
+from pathlib import Path
+
+import pytest
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import OmegaConf
+
+from samref.adaption.iou_lora import IouLora
+from samref.backbones.open import open_backbone
+from samref.config.compose import build, compose_config, config_dir, plain
+from samref.datasets.dataset import MaskDataset
+from samref.engine.runner import build_refiner
+from samref.prompts.excavation import Excavator
+from samref.refiners.guard import Guard
+from tests.miniatures import make_world
+
+FOLDERS = sorted(path.name for path in config_dir().iterdir() if path.is_dir())
+
+
+def options(group):
+    """Its files; those that begin with `_` are parts of others."""
+    return sorted(path.stem for path in (config_dir() / group).glob("[!_]*.yaml"))
+
+
+def chosen(group, option, *overrides):
+    return compose_config([f"{'+' if group == 'preset' else ''}{group}={option}", *overrides])
+
+
+def parametrize(group):
+    return pytest.mark.parametrize("option", options(group))
+
+
+@pytest.fixture
+def unpublished(monkeypatch):
+    """Backbones as they are built when weights are at hand, without the weights."""
+
+    def load(module, name, weights=None, sha256=None):
+        if any(parameter.is_meta for parameter in module.parameters()):
+            module.to_empty(device="cpu")
+        return "0" * 64
+
+    monkeypatch.setattr("samref.backbones.sam_backbone.load_checkpoint", load)
+
+
+def test_every_folder_of_the_configuration_is_held_by_a_test_here():
+    tested = set(re.findall(r'^@parametrize\("(\w+)"\)', Path(__file__).read_text(), re.MULTILINE))
+    assert set(FOLDERS) - {"hydra"} == tested | {"experiment"}  # those: tests/integration/test_experiments.py
+
+
+@parametrize("dataset")
+def test_a_data_set_finds_its_images(option, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = build(chosen("dataset", option, *make_world(option, tmp_path)).dataset)
+    assert isinstance(dataset, MaskDataset)
+    assert dataset.name == option
+    assert len(dataset)
+    assert dataset[0].image.shape[2] == 3
+
+
+@parametrize("backbone")
+def test_a_backbone_is_built_and_frozen(option, unpublished):
+    backbone = open_backbone(chosen("backbone", option, "backbone.device=cpu").backbone)
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    assert backbone.img_size == (128 if option == "tiny" else 1024)
+
+
+@parametrize("prompts")
+def test_prompts_use_what_their_name_says(option):
+    excavator = build(chosen("prompts", option).prompts)
+    assert isinstance(excavator, Excavator)
+    assert set(excavator.use) == ({"point", "box", "mask"} if option == "all" else set(option.split("_")))
+
+
+@parametrize("dataset_protocol")
+def test_what_the_protocol_of_a_data_set_says_comes_with_it(option):
+    config = chosen("dataset", option)
+    assert option in options("dataset")
+    said = OmegaConf.load(config_dir() / "dataset_protocol" / f"{option}.yaml")
+    assert OmegaConf.merge(config, {key: value for key, value in said.items() if key != "defaults"}) == config
+
+
+@parametrize("refiner")
+def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
+    monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)
+    own = {"external": [f"refiner.masks={tmp_path}"]}
+    grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
+    refiner = build_refiner(chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid)))
+    sample = build(compose_config(["dataset.size=[64,80]", "dataset.length=1"]).dataset)[0]
+    if option != "external":
+        assert refiner.refine_sample(sample).masks.shape == sample.masks.shape
+
+
+class FakeNetwork:
+    """CascadePSP's, whose weights its package would fetch."""
+
+    def __init__(self, device="cpu", model_folder=None, **_):
+        self.device = device
+
+    def refine(self, image, mask, fast, L):
+        return mask
+
+
+@parametrize("guard")
+def test_a_guard_is_built_or_is_none(option):
+    config = chosen("guard", option).guard
+    assert option == "none" if config._target_ is None else isinstance(build(config), Guard)
+
+
+@parametrize("adaption")
+def test_an_adaption_is_built_or_is_none(option):
+    config = chosen("adaption", option).adaption
+    assert option == "none" if config._target_ is None else isinstance(build(config), IouLora)
+
+
+@parametrize("preset")
+def test_a_preset_changes_something_that_can_be_built(option):
+    config = chosen("preset", option)
+    assert plain(config) != plain(compose_config([]))
+    assert isinstance(build(config.prompts), Excavator)
+    assert config.form in ("paper", "released")
+
+
+@parametrize("trainer")
+def test_a_trainer_is_built(option):
+    trainer = build(chosen("trainer", option, "trainer.accelerator=cpu").trainer, logger=False)
+    assert isinstance(trainer, Trainer)
+    assert trainer.max_epochs is None or trainer.max_epochs > 0
+
+
+@parametrize("logger")
+def test_a_logger_is_built_or_is_none(option, tmp_path):
+    config = chosen("logger", option).logger
+    if config._target_ is None:
+        assert option == "none"
+    else:
+        assert isinstance(build(config, **({"save_dir": str(tmp_path)} if "save_dir" in config else {})), Logger)
+
+
+@parametrize("callbacks")
+def test_callbacks_name_only_what_a_run_knows(option):
+    config = chosen("callbacks", option).callbacks
+    assert {"progress", "picture", "extra"} <= set(config)
+
+
+@parametrize("paths")
+def test_paths_are_relative_to_where_a_run_starts(option):
+    assert not any(str(path).startswith("/") for path in chosen("paths", option).paths.values())

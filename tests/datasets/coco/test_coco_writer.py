@@ -1,0 +1,122 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from samref.datasets.coco.coco import CocoDataset
+from samref.structures import EMPTY, FALLBACK, REFINED
+from tests.factories_benchmarks import annotation, make_coco, rectangle, refined, rle, write_json
+
+
+@pytest.fixture
+def coco(tmp_path):
+    return make_coco(tmp_path / "coco")
+
+
+def results_dataset(coco, **options):
+    return CocoDataset(images=coco.images, annotations=coco.annotations, predictions=coco.predictions, **options)
+
+
+def shifted(masks):
+    return np.roll(masks, 1, axis=2)
+
+
+def write_all(data, output, indices=None):
+    writer = data.writer(output)
+    for k in range(len(data)) if indices is None else indices:
+        writer.write(data[k], refined(shifted(data[k].masks)))
+    writer.close()
+    return json.loads(writer.path.read_text())
+
+
+def test_results_come_back_in_order_with_only_the_masks_changed(coco, tmp_path):
+    written = write_all(results_dataset(coco), tmp_path / "out")
+    expected = copy.deepcopy(coco.results)
+    for record, box in zip(expected, [(6, 5, 24, 30), (13, 8, 41, 33), (31, 12, 51, 40)], strict=True):
+        record["segmentation"] = rle(rectangle(*box))
+    assert written == expected
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
+
+
+def test_annotations_come_back_whole_as_polygons_with_area_and_box_in_step(coco, tmp_path):
+    data = CocoDataset(images=coco.images, annotations=coco.annotations)
+    written = write_all(data, tmp_path / "out")
+    assert {key: written[key] for key in written if key != "annotations"} == {
+        key: coco.content[key] for key in coco.content if key != "annotations"
+    }
+    first, *_, crowd = written["annotations"]
+    assert isinstance(first["segmentation"], list) and (first["bbox"], first["area"]) == ([6, 5, 20, 25], 500)
+    assert crowd == coco.content["annotations"][-1]
+    again = COCO(str(tmp_path / "out" / "instances_val2017.json"))
+    assert (again.annToMask(again.loadAnns(102)[0]).astype(bool) == rectangle(31, 10, 51, 40)).all()
+
+
+def test_masks_that_were_not_refined_keep_their_record(coco, tmp_path):
+    data = results_dataset(coco)
+    writer = data.writer(tmp_path)
+    writer.write(data[0], refined(shifted(data[0].masks), [FALLBACK, REFINED]))
+    writer.write(data[1], refined(shifted(data[1].masks), [EMPTY]))
+    writer.close()
+    written = json.loads(writer.path.read_text())
+    assert written[:2] == coco.results[:2]
+    assert written[2]["segmentation"] == rle(rectangle(31, 12, 51, 40))
+
+
+def test_an_image_that_failed_keeps_its_records(coco, tmp_path):
+    written = write_all(results_dataset(coco), tmp_path, indices=[1])
+    assert [written[0], written[2]] == [coco.results[0], coco.results[2]]
+    assert written[1] != coco.results[1]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(coco, tmp_path):
+    data = results_dataset(coco)
+    data_of_first = data.writer(tmp_path)
+    data_of_first.write(data[0], refined(shifted(data[0].masks)))
+    journal = next(tmp_path.glob(".*.journal"))
+    with journal.open("a") as file:
+        file.write('[[1, {"segmentation": {"si')
+    whole = write_all(data, tmp_path / "whole")
+    assert write_all(data, tmp_path, indices=[1]) == whole
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_nothing_stands_under_the_final_name_before_the_end(coco, tmp_path):
+    data = results_dataset(coco)
+    writer = data.writer(tmp_path)
+    writer.write(data[0], refined(data[0].masks))
+    assert not writer.path.exists()
+
+
+def test_the_last_of_several_processes_writes_everything(coco, tmp_path, monkeypatch):
+    data = results_dataset(coco)
+    writers = []
+    for rank in (0, 1):
+        monkeypatch.setattr("samref.datasets.coco.writer._rank", lambda rank=rank: rank)
+        writer = data.writer(tmp_path / "two")
+        writer.write(data[rank], refined(shifted(data[rank].masks)))
+        writers.append(writer)
+    for writer in writers:
+        writer.close()
+    assert json.loads(writers[0].path.read_text()) == write_all(data, tmp_path / "one")
+
+
+def test_images_outside_the_list_are_left_out(coco, tmp_path):
+    ids = write_json(tmp_path / "ids.json", [2])
+    assert [record["image_id"] for record in write_all(results_dataset(coco, image_ids=ids), tmp_path / "a")] == [2]
+    data = CocoDataset(images=coco.images, annotations=coco.annotations, image_ids=ids)
+    written = write_all(data, tmp_path / "b")
+    assert [image["id"] for image in written["images"]] == [2]
+    assert [record["id"] for record in written["annotations"]] == [201]
+
+
+def test_records_without_area_and_box_do_not_get_them(coco, tmp_path):
+    record = annotation(101, 1, 1, (5, 5, 25, 30))
+    del record["area"], record["bbox"]
+    coco.content["annotations"] = [record]
+    write_json(coco.annotations, coco.content)
+    (written,) = write_all(CocoDataset(images=coco.images, annotations=coco.annotations), tmp_path / "out")[
+        "annotations"
+    ]
+    assert set(written) == set(record)
