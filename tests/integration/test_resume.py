@@ -37,8 +37,10 @@ def files(folder):
 
 def start_and_kill(cfg, runs, after):
     """Runs in a process of its own and kills it once it has finished so many images."""
-    code = "import sys; from omegaconf import OmegaConf; from samref.engine.runner import run\n"
+    code = (
+        "import sys; from omegaconf import OmegaConf; from samref.engine.runner import run\n"
         "run(OmegaConf.create(sys.argv[1]))"
+    )
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, OmegaConf.to_yaml(cfg)], env=one_thread)
     try:
