@@ -13,9 +13,9 @@ import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.evaluator import Evaluator
-from samref.callbacks.gallery_items import Numbers, make_exhibit, measure
+from samref.callbacks.gallery_items import Numbers, make_gallery_item, measure
 from samref.errors import ConfigError
-from samref.report.gallery import Exhibit, Heading, write_gallery
+from samref.report.gallery import GalleryItem, Heading, write_gallery
 from samref.structures import EMPTY, Refinement, Sample
 
 Rank = tuple[float, int]
@@ -42,63 +42,63 @@ class Selection:
         """Starts empty.
 
         Args:
-            count: exhibits at most.
+            count: items at most.
             seed: of the random group.
         """
         self.count, self.seed, self.seen = count, seed, 0
-        self.leaders: dict[str, list[tuple[Rank, Exhibit]]] = {name: [] for name in (*RANKED, RANDOM)}
+        self.leaders: dict[str, list[tuple[Rank, GalleryItem]]] = {name: [] for name in (*RANKED, RANDOM)}
 
-    def offer(self, image_id: str, object_id: str, numbers: Numbers, make: Callable[[], Exhibit]) -> None:
+    def offer(self, image_id: str, object_id: str, numbers: Numbers, make: Callable[[], GalleryItem]) -> None:
         """Takes one mask where it leads a group.
 
         Args:
             image_id: of its image.
             object_id: of the mask.
             numbers: of the mask.
-            make: draws the exhibit; called only if it is taken.
+            make: draws the item; called only if it is taken.
         """
         self.seen += 1
-        draw = lottery(self.seed, image_id, object_id)
+        draw = random_rank(self.seed, image_id, object_id)
         ranks: dict[str, Rank] = {RANDOM: (0.0, draw)}
         ranks |= {name: (sign * numbers[key], draw) for name, (key, sign) in RANKED.items() if key in numbers}
         wanted = [name for name, rank in ranks.items() if self._leads(name, rank)]
         if wanted:
-            exhibit = make()
+            item = make()
             for name in wanted:
-                self._insert(name, ranks[name], exhibit)
+                self._insert(name, ranks[name], item)
 
     def merge(self, other: Selection) -> None:
         """Takes in what another process chose."""
         self.seen += other.seen
         for name, entries in other.leaders.items():
-            for rank, exhibit in entries:
-                self._insert(name, rank, exhibit)
+            for rank, item in entries:
+                self._insert(name, rank, item)
 
-    def exhibits(self) -> list[Exhibit]:
-        """At most `count` exhibits, group by group, each once and with the names of all its groups."""
+    def items(self) -> list[GalleryItem]:
+        """At most `count` items, group by group, each once and with the names of all its groups."""
         ranked = WITH_TRUTH if self.leaders["worst"] else WITHOUT_TRUTH
         share = max(1, self.count // (len(ranked) + 1))
-        chosen: dict[tuple[str, str], Exhibit] = {}
+        chosen: dict[tuple[str, str], GalleryItem] = {}
         for name in (*ranked, RANDOM):
-            for _, exhibit in self.leaders[name][:share]:
-                _add(chosen, exhibit, name)
+            for _, item in self.leaders[name][:share]:
+                _add(chosen, item, name)
         # Masks that lead several groups leave room.
-        for _, exhibit in self.leaders[RANDOM][share:]:
-            if len(chosen) < self.count and _key(exhibit) not in chosen:
-                _add(chosen, exhibit, RANDOM)
+        for _, item in self.leaders[RANDOM][share:]:
+            if len(chosen) < self.count and _key(item) not in chosen:
+                _add(chosen, item, RANDOM)
         return list(chosen.values())[: self.count]
 
     def _leads(self, name: str, rank: Rank) -> bool:
         entries = self.leaders[name]
         return len(entries) < self.count or rank < entries[-1][0]
 
-    def _insert(self, name: str, rank: Rank, exhibit: Exhibit) -> None:
-        insort(self.leaders[name], (rank, exhibit), key=lambda entry: entry[0])
+    def _insert(self, name: str, rank: Rank, item: GalleryItem) -> None:
+        insort(self.leaders[name], (rank, item), key=lambda entry: entry[0])
         del self.leaders[name][self.count :]
 
 
 class Gallery(Callback):
-    """Writes `gallery.html`, and shows the same masks to loggers that have a method `log_exhibits`."""
+    """Writes `gallery.html`, and shows the same masks to loggers that have a method `log_gallery_items`."""
 
     def __init__(self, path: Path, count: int, seed: int, heading: Callable[[], Heading]) -> None:
         """Chooses where to and how much.
@@ -127,7 +127,7 @@ class Gallery(Callback):
                 str(batch.image_id),
                 str(batch.object_ids[k]),
                 numbers,
-                lambda k=k, numbers=numbers: make_exhibit(batch, refinement, k, numbers),  # type: ignore[misc]
+                lambda k=k, numbers=numbers: make_gallery_item(batch, refinement, k, numbers),  # type: ignore[misc]
             )
 
     on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]  # Lightning passes all by position
@@ -140,11 +140,11 @@ class Gallery(Callback):
             self.selection = merged(part for part in parts if part is not None)
         if not trainer.is_global_zero:
             return
-        exhibits = self.selection.exhibits()
-        write_gallery(self.path, exhibits, replace(self.heading(), seen=self.selection.seen))
+        items = self.selection.items()
+        write_gallery(self.path, items, replace(self.heading(), seen=self.selection.seen))
         for logger in trainer.loggers:
-            if hasattr(logger, "log_exhibits"):
-                logger.log_exhibits(exhibits)
+            if hasattr(logger, "log_gallery_items"):
+                logger.log_gallery_items(items)
 
     on_predict_end = on_test_end
 
@@ -170,19 +170,19 @@ def merged(parts: Iterable[Selection]) -> Selection:
     return first
 
 
-def lottery(seed: int, image_id: str, object_id: str) -> int:
+def random_rank(seed: int, image_id: str, object_id: str) -> int:
     """A mask's lot: 64 bits that depend on the seed and its names alone."""
     name = repr((seed, image_id, object_id)).encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
 
 
-def _add(chosen: dict[tuple[str, str], Exhibit], exhibit: Exhibit, group: str) -> None:
-    known = chosen.get(_key(exhibit), exhibit)
-    chosen[_key(exhibit)] = replace(known, groups=(*known.groups, group))
+def _add(chosen: dict[tuple[str, str], GalleryItem], item: GalleryItem, group: str) -> None:
+    known = chosen.get(_key(item), item)
+    chosen[_key(item)] = replace(known, groups=(*known.groups, group))
 
 
-def _key(exhibit: Exhibit) -> tuple[str, str]:
-    return exhibit.image_id, exhibit.object_id
+def _key(item: GalleryItem) -> tuple[str, str]:
+    return item.image_id, item.object_id
 
 
 def _shown(sample: Sample, refinement: Refinement) -> list[int]:

@@ -1,4 +1,4 @@
-"""From one refined mask to one exhibit of the gallery: a small picture of it, with all that is drawn on it."""
+"""From one refined mask to one gallery item: a small picture of it, with all that is drawn on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pycocotools import mask as run_lengths
 
 from samref.errors import InputError
 from samref.geometry.masks import pair_iou, tight_box
-from samref.report.gallery import Exhibit, Runs
+from samref.report.gallery import GalleryItem, Runs
 from samref.structures import BoolArray, FloatArray, Prompts, Refinement, Sample
 
 Window = tuple[int, int, int, int]
@@ -58,8 +58,8 @@ def measure(sample: Sample, refinement: Refinement, k: int, columns: Mapping[str
     return numbers
 
 
-def make_exhibit(sample: Sample, refinement: Refinement, k: int, numbers: Numbers) -> Exhibit:
-    """The exhibit of mask `k`.
+def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: Numbers) -> GalleryItem:
+    """The item of mask `k`.
 
     Args:
         sample: one image.
@@ -76,7 +76,7 @@ def make_exhibit(sample: Sample, refinement: Refinement, k: int, numbers: Number
     window = surroundings(around, prompts)
     size = picture_size(window)
     scale = size[1] / (window[2] - window[0]), size[0] / (window[3] - window[1])
-    return Exhibit(
+    return GalleryItem(
         image_id=str(sample.image_id),
         object_id=_object_name(sample.object_ids[k]),
         flag=refinement.flags[k],
@@ -165,11 +165,11 @@ def decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def overlay(exhibit: Exhibit) -> npt.NDArray[np.uint8]:
-    """The picture of an exhibit with the outlines of its masks: h x w x 3 uint8 RGB."""
-    picture = decode_jpeg(exhibit.picture)
+def overlay(item: GalleryItem) -> npt.NDArray[np.uint8]:
+    """The picture of a gallery item with the outlines of its masks: h x w x 3 uint8 RGB."""
+    picture = decode_jpeg(item.picture)
     for layer, colour in OUTLINES.items():
-        mask = exhibit.mask(layer)
+        mask = item.mask(layer)
         if mask is not None:
             contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, contours, -1, colour, 2)

@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from samref.callbacks.gallery_items import overlay
-from samref.report.gallery import Exhibit
+from samref.report.gallery import GalleryItem
 
 
 class TensorBoardLog(TensorBoardLogger):
@@ -26,9 +26,9 @@ class TensorBoardLog(TensorBoardLogger):
         super().__init__(save_dir, name=name, version=version, default_hp_metric=False)
 
     @rank_zero_only
-    def log_exhibits(self, exhibits: Sequence[Exhibit]) -> None:
+    def log_gallery_items(self, items: Sequence[GalleryItem]) -> None:
         """Logs the gallery's masks as pictures: coarse, refined and true outlines."""
-        for place, item in enumerate(exhibits):
+        for place, item in enumerate(items):
             group = item.groups[0] if item.groups else "samples"
             name = f"{group}/{place:02d} {item.image_id} {item.object_id}"
             self.experiment.add_image(name, overlay(item), dataformats="HWC")

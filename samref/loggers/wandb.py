@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from samref.callbacks.gallery_items import decode_jpeg
 from samref.errors import ConfigError
-from samref.report.gallery import Exhibit
+from samref.report.gallery import GalleryItem
 
 MODES = ("auto", "online", "offline", "disabled")
 HOST = "https://api.wandb.ai"
@@ -89,18 +89,18 @@ class WandbLog(WandbLogger):
         self.log_hyperparams(dict(config))
 
     @rank_zero_only
-    def log_exhibits(self, exhibits: Sequence[Exhibit]) -> None:
+    def log_gallery_items(self, items: Sequence[GalleryItem]) -> None:
         """Logs the gallery's masks as the table `samples`, with overlays that can be switched on and off."""
         import wandb
 
-        pictures = [wandb_image(item) for item in exhibits]
+        pictures = [wandb_image(item) for item in items]
         rows = [
             [*_words(item), picture, *(item.numbers.get(name) for name in NUMBERS)]
-            for item, picture in zip(exhibits, pictures, strict=True)
+            for item, picture in zip(items, pictures, strict=True)
         ]
         # Beside the table, because offline only these lie in the run's own folder.
         panels: dict[str, list[Any]] = {}
-        for item, picture in zip(exhibits, pictures, strict=True):
+        for item, picture in zip(items, pictures, strict=True):
             panels.setdefault(f"pictures/{item.groups[0] if item.groups else 'samples'}", []).append(picture)
         self.experiment.log({"samples": wandb.Table(columns=list(COLUMNS), data=rows), **panels})
 
@@ -172,19 +172,19 @@ def has_key() -> bool:
     return False
 
 
-def wandb_image(exhibit: Exhibit) -> Any:
-    """The picture of an exhibit with its masks and its box as overlays."""
+def wandb_image(item: GalleryItem) -> Any:
+    """The picture of a gallery item with its masks and its box as overlays."""
     import wandb
 
-    layers = ((name, exhibit.mask(name)) for name in CLASSES)
+    layers = ((name, item.mask(name)) for name in CLASSES)
     masks = {
         name: {"mask_data": mask.astype("uint8") * CLASSES[name], "class_labels": {CLASSES[name]: name}}
         for name, mask in layers
         if mask is not None
     }
-    caption = " ".join([exhibit.image_id, exhibit.object_id, *_change(exhibit)])
-    picture = decode_jpeg(exhibit.picture)
-    return wandb.Image(picture, caption=caption, masks=masks, boxes=_boxes(exhibit), file_type="jpg")
+    caption = " ".join([item.image_id, item.object_id, *_change(item)])
+    picture = decode_jpeg(item.picture)
+    return wandb.Image(picture, caption=caption, masks=masks, boxes=_boxes(item), file_type="jpg")
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,18 +200,18 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
     return {**flat, "peak_memory_mb": report["peak_memory_mb"]}
 
 
-def _change(exhibit: Exhibit) -> list[str]:
-    numbers = exhibit.numbers
+def _change(item: GalleryItem) -> list[str]:
+    numbers = item.numbers
     return [f"IoU {numbers['coarse_iou']:.3f} to {numbers['refined_iou']:.3f}"] if "gain" in numbers else []
 
 
-def _words(exhibit: Exhibit) -> list[str]:
-    return [exhibit.image_id, exhibit.object_id, " ".join(exhibit.groups), exhibit.flag]
+def _words(item: GalleryItem) -> list[str]:
+    return [item.image_id, item.object_id, " ".join(item.groups), item.flag]
 
 
-def _boxes(exhibit: Exhibit) -> dict[str, Any] | None:
-    if exhibit.box is None:
+def _boxes(item: GalleryItem) -> dict[str, Any] | None:
+    if item.box is None:
         return None
-    position = dict(zip(("minX", "minY", "maxX", "maxY"), exhibit.box, strict=True))
+    position = dict(zip(("minX", "minY", "maxX", "maxY"), item.box, strict=True))
     box = {"position": position, "domain": "pixel", "class_id": 1, "box_caption": "box prompt"}
     return {"prompts": {"box_data": [box], "class_labels": {1: "box prompt"}}}

@@ -46,7 +46,7 @@ SORTS = {
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class GalleryItem:
     """One mask of a gallery: a small picture of its surroundings and what is known of it.
 
     Attributes:
@@ -106,29 +106,29 @@ class Heading:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def write_gallery(path: Path, exhibits: Sequence[Exhibit], heading: Heading) -> None:
+def write_gallery(path: Path, items: Sequence[GalleryItem], heading: Heading) -> None:
     """Writes the page atomically."""
-    write_text(path, render(exhibits, heading))
+    write_text(path, render(items, heading))
 
 
-def render(exhibits: Sequence[Exhibit], heading: Heading) -> str:
+def render(items: Sequence[GalleryItem], heading: Heading) -> str:
     """The page as text.
 
     Args:
-        exhibits: in the order in which they are to stand.
+        items: in the order in which they are to stand.
         heading: above them.
     """
-    cards = [_card(exhibit) for exhibit in exhibits]
-    present = [name for name in GROUPS if any(name in exhibit.groups for exhibit in exhibits)]
-    measured = {name for exhibit in exhibits for name in exhibit.numbers}
+    cards = [_card(item) for item in items]
+    present = [name for name in GROUPS if any(name in item.groups for item in items)]
+    measured = {name for item in items for name in item.numbers}
     return _template().render(
         heading=heading,
         metrics=_metrics(heading.scores),
         cards=cards,
         groups={name: GROUPS[name] for name in present},
-        flags=sorted({exhibit.flag for exhibit in exhibits}),
-        layers=[name for name in LAYERS if any(name in exhibit.masks for exhibit in exhibits)],
-        prompted=any(exhibit.points or exhibit.box or exhibit.heat for exhibit in exhibits),
+        flags=sorted({item.flag for item in items}),
+        layers=[name for name in LAYERS if any(name in item.masks for item in items)],
+        prompted=any(item.points or item.box or item.heat for item in items),
         sorts={name: label for name, label in SORTS.items() if name in measured},
     )
 
@@ -179,17 +179,17 @@ def _template() -> Template:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
-def _card(exhibit: Exhibit) -> dict[str, Any]:
-    paths = {layer: outline(mask) for layer in DRAWN if (mask := exhibit.mask(layer)) is not None}
-    numbers = {name: value for name, value in exhibit.numbers.items() if math.isfinite(value)}
+def _card(item: GalleryItem) -> dict[str, Any]:
+    paths = {layer: outline(mask) for layer in DRAWN if (mask := item.mask(layer)) is not None}
+    numbers = {name: value for name, value in item.numbers.items() if math.isfinite(value)}
     return {
-        "exhibit": exhibit,
+        "item": item,
         "numbers": numbers,
         "paths": paths,
-        "picture": _data_uri("image/jpeg", exhibit.picture),
-        "heat": exhibit.heat and _data_uri("image/png", exhibit.heat),
+        "picture": _data_uri("image/jpeg", item.picture),
+        "heat": item.heat and _data_uri("image/png", item.heat),
         # Marks keep their size on screen by being sized in shares of the picture.
-        "unit": max(exhibit.size) / 100,
+        "unit": max(item.size) / 100,
     }
 
 

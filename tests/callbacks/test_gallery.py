@@ -15,7 +15,7 @@ from samref.callbacks.gallery_items import (
     MAX_PICTURE_BYTES,
     encode_jpeg,
     heat_window,
-    make_exhibit,
+    make_gallery_item,
     measure,
     surroundings,
 )
@@ -23,7 +23,7 @@ from samref.config.compose import compose_config
 from samref.engine import runner
 from samref.errors import ConfigError
 from samref.geometry.masks import pair_iou
-from samref.report.gallery import Exhibit, Heading
+from samref.report.gallery import GalleryItem, Heading
 from samref.structures import Prompts, Refinement, Sample
 from tests.factories import blob, make_davis585, photo, rough
 
@@ -48,7 +48,7 @@ def sample_of(size=(60, 90), objects=2, truth=True, seed=0):
 
 
 def made(image_id, object_id, numbers):
-    return Exhibit(image_id, object_id, "refined", numbers, b"", (1, 1), (0, 0, 1, 1), {})
+    return GalleryItem(image_id, object_id, "refined", numbers, b"", (1, 1), (0, 0, 1, 1), {})
 
 
 def offered(scores, count, seed=0, order=None, parts=1):
@@ -69,17 +69,17 @@ scores = st.lists(st.tuples(fractions, fractions.map(abs)), min_size=1, max_size
 @given(scores=scores, count=st.integers(1, 12), data=st.data(), parts=st.integers(1, 3))
 def test_the_choice_depends_on_neither_order_nor_processes(scores, count, data, parts):
     order = data.draw(st.permutations(range(len(scores))))
-    assert offered(scores, count).exhibits() == offered(scores, count, order=order, parts=parts).exhibits()
+    assert offered(scores, count).items() == offered(scores, count, order=order, parts=parts).items()
 
 
 @settings(max_examples=40, deadline=None)
 @given(scores=scores, count=st.integers(4, 24))
 def test_the_groups_hold_the_extremes_and_the_page_its_count(scores, count):
-    exhibits = offered(scores, count).exhibits()
-    assert len({item.image_id for item in exhibits}) == len(exhibits) == min(count, len(scores))
+    items = offered(scores, count).items()
+    assert len({item.image_id for item in items}) == len(items) == min(count, len(scores))
     share = min(count // 4, len(scores))
     gains = sorted(gain for gain, _ in scores)
-    found = {name: [e.numbers for e in exhibits if name in e.groups] for name in ("worst", "best", "changed", "random")}
+    found = {name: [e.numbers for e in items if name in e.groups] for name in ("worst", "best", "changed", "random")}
     assert sorted(n["gain"] for n in found["worst"]) == gains[:share]
     assert sorted(n["gain"] for n in found["best"]) == gains[len(gains) - share :]
     assert sorted(n["agreement"] for n in found["changed"]) == sorted(a for _, a in scores)[:share]
@@ -88,7 +88,7 @@ def test_the_groups_hold_the_extremes_and_the_page_its_count(scores, count):
 
 def test_the_random_group_changes_with_the_seed_only():
     many = [(0.0, 1.0)] * 200
-    names = [{e.image_id for e in offered(many, 8, seed).exhibits()} for seed in (0, 0, 1)]
+    names = [{e.image_id for e in offered(many, 8, seed).items()} for seed in (0, 0, 1)]
     assert names[0] == names[1] != names[2]
 
 
@@ -106,7 +106,7 @@ def test_without_truth_the_least_trusted_masks_lead():
     for k in range(20):
         numbers = {"agreement": 1 - k / 40, "predicted_iou": k / 20}
         selection.offer(f"i{k}", "o", numbers, lambda k=k, n=numbers: made(f"i{k}", "o", n))
-    groups = {name: {e.image_id for e in selection.exhibits() if name in e.groups} for name in ("changed", "unsure")}
+    groups = {name: {e.image_id for e in selection.items() if name in e.groups} for name in ("changed", "unsure")}
     assert groups == {"changed": {"i19", "i18"}, "unsure": {"i0", "i1"}}
 
 
@@ -128,7 +128,7 @@ def test_a_refiner_that_predicts_nothing_is_not_called_unsure():
     assert "predicted_iou" not in measure(sample, result, 0, {})
 
 
-def test_an_exhibit_holds_masks_and_prompts_in_the_frame_of_its_picture():
+def test_an_item_holds_masks_and_prompts_in_the_frame_of_its_picture():
     sample = sample_of(size=(60, 90), objects=1)
     x0, y0, x1, y1 = 40, 20, 59, 39
     sample.masks[0] = sample.truth[0] = False
@@ -140,7 +140,7 @@ def test_an_exhibit_holds_masks_and_prompts_in_the_frame_of_its_picture():
     )
     result = refined(sample, prompts=prompts)
     result.masks[0] = sample.masks[0]
-    item = make_exhibit(sample, result, 0, {"agreement": 1.0})
+    item = make_gallery_item(sample, result, 0, {"agreement": 1.0})
     assert item.window == (40 - 24, 0, 60 + 24, 60)
     assert item.size == (60, 68)
     left, top = item.window[:2]
@@ -159,7 +159,7 @@ def test_large_surroundings_are_shrunk_and_noise_still_fits():
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     mask = np.ones((1, *size), bool)
     sample = Sample(noise, mask, "big", (1,))
-    item = make_exhibit(sample, refined(sample), 0, {"agreement": 1.0})
+    item = make_gallery_item(sample, refined(sample), 0, {"agreement": 1.0})
     assert max(item.size) == LONGEST_SIDE
     assert len(item.picture) <= MAX_PICTURE_BYTES
     assert len(encode_jpeg(noise[:512, :512])) <= MAX_PICTURE_BYTES
@@ -202,7 +202,7 @@ def test_regions_of_a_category_show_its_truth():
     labels[10:30, 10:40] = 7
     mask = labels[None] == 7
     sample = Sample(photo((60, 90), 0), mask, "voc", ((7, 1),), label_map=labels, meta={"categories": (7,)})
-    item = make_exhibit(sample, refined(sample), 0, {"agreement": 1.0})
+    item = make_gallery_item(sample, refined(sample), 0, {"agreement": 1.0})
     assert item.object_id == "7 1"
     x0, y0, x1, y1 = item.window
     assert (item.mask("truth") == (labels == 7)[y0:y1, x0:x1]).all()
@@ -214,7 +214,7 @@ def test_empty_masks_and_failed_images_are_passed_over():
     gallery = Gallery("unused", 8, 0, lambda: Heading("t"))
     gallery.on_test_batch_end(None, None, {"refinement": None}, SimpleNamespace(), 0)
     gallery.on_test_batch_end(None, None, {"refinement": refined(sample, ("empty", "kept"))}, sample, 1)
-    assert [(e.object_id, e.flag) for e in gallery.selection.exhibits()] == [("object1", "kept")]
+    assert [(e.object_id, e.flag) for e in gallery.selection.items()] == [("object1", "kept")]
 
 
 @pytest.mark.parametrize("count", [True, -3])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as run_lengths
 
-from samref.report.gallery import MAX_PATH_BYTES, Exhibit, Heading, outline, render
+from samref.report.gallery import MAX_PATH_BYTES, GalleryItem, Heading, outline, render
 from tests.factories import blob, photo
 
 VOID = {"meta", "br", "input", "image", "use", "path", "rect", "circle", "link"}
@@ -49,7 +49,7 @@ def encoded(mask):
     return run_lengths.encode(np.asfortranarray(mask.astype(np.uint8)))
 
 
-def exhibit(seed=0, image_id="dog/00001", **more):
+def make_item(seed=0, image_id="dog/00001", **more):
     size = (40, 60)
     masks = {name: encoded(blob(size, seed + k)) for k, name in enumerate(("coarse", "refined", "truth"))}
     numbers = {"coarse_iou": 0.8, "refined_iou": 0.9, "gain": 0.1, "predicted_iou": 0.95, "agreement": 0.75}
@@ -62,7 +62,7 @@ def exhibit(seed=0, image_id="dog/00001", **more):
         "groups": ("best", "random"),
     }
     picture = cv2.imencode(".jpg", photo(size, seed))[1].tobytes()
-    return Exhibit(
+    return GalleryItem(
         image_id, f"object{seed}", "refined", numbers, picture, size, (0, 0, 60, 40), masks, **(known | more)
     )
 
@@ -72,7 +72,7 @@ def page():
     heading = Heading(
         "davis", ("davis585", "all"), "python run.py", 28, {"coarse": {"iou": 0.5}, "refined": {"iou": 1}}
     )
-    return Page(render([exhibit(k, f"image{k}") for k in range(3)], heading))
+    return Page(render([make_item(k, f"image{k}") for k in range(3)], heading))
 
 
 def test_the_page_is_well_formed_and_refers_to_nothing_outside_itself(page):
@@ -112,7 +112,7 @@ def test_each_sample_shows_image_outlines_prompts_and_numbers(page):
 
 
 def test_filters_sorts_and_toggles_are_those_of_what_there_is():
-    plain = exhibit(groups=("changed",))
+    plain = make_item(groups=("changed",))
     plain = replace(plain, numbers={"agreement": 0.5}, masks={k: plain.masks[k] for k in ("coarse", "refined")})
     page = Page(render([plain, replace(plain, object_id="other", flag="kept")], Heading("t")))
     assert {a["data-layer"] for a in page.all("button") if "data-layer" in a} == {"coarse", "refined", "prompts"}
@@ -124,7 +124,7 @@ def test_filters_sorts_and_toggles_are_those_of_what_there_is():
 
 
 def test_names_that_look_like_markup_stay_text():
-    item = replace(exhibit(), image_id=NASTY, object_id=NASTY, flag=NASTY)
+    item = replace(make_item(), image_id=NASTY, object_id=NASTY, flag=NASTY)
     page = Page(render([item], Heading(NASTY, (NASTY,), NASTY, 1, {"refined": {NASTY: 0.5}})))
     assert page.open == []
     assert len(page.all("script")) == 1
@@ -138,7 +138,7 @@ def test_a_run_without_samples_says_so():
 
 
 def test_numbers_that_are_not_finite_are_left_out():
-    item = replace(exhibit(), numbers={"agreement": 0.5, "predicted_iou": float("nan")})
+    item = replace(make_item(), numbers={"agreement": 0.5, "predicted_iou": float("nan")})
     assert "nan" not in render([item], Heading("t"))
 
 

@@ -31,9 +31,9 @@ class SharedImage(NamedTuple):
 
     Attributes:
         cells: P x C, embedding and the constant part of the dense prompt.
-        keys: H x S x P, what tokens of the first layer look for.
+        keys: H x S x P, what tokens of the first layer attend to.
         values: H x P x S, what they find.
-        queries: H x S x P, what cells look for in the first layer.
+        queries: H x S x P, cells as queries of the first layer.
     """
 
     cells: Tensor
@@ -50,17 +50,17 @@ class CrossAttention:
         size: S.
     """
 
-    def __init__(self, attention: Any, cells_ask: bool) -> None:
+    def __init__(self, attention: Any, cells_query: bool) -> None:
         """Rearranges a packaged attention's weights.
 
         Args:
             attention: `Attention` of `segment_anything`.
-            cells_ask: whether cells are its queries (image to token) or its keys (token to image).
+            cells_query: whether cells are its queries (image to token) or its keys (token to image).
         """
         self.heads = int(attention.num_heads)
         self.size = int(attention.internal_dim) // self.heads
         of_tokens, of_cells = attention.q_proj, attention.k_proj
-        if cells_ask:
+        if cells_query:
             of_tokens, of_cells = of_cells, of_tokens
         scale = 1 / math.sqrt(self.size)
         self.token_weight, self.token_bias = of_tokens.weight * scale, of_tokens.bias * scale
@@ -80,11 +80,11 @@ class CrossAttention:
         return self._split(F.linear(tokens, self.token_weight, self.token_bias))
 
     def token_values(self, tokens: Tensor) -> Tensor:
-        """B x T x C tokens -> B x (H T) x C: what each token gives a cell that looks at it alone, in each head."""
+        """B x T x C tokens -> B x (H T) x C: what each token gives a cell that attends to it alone, in each head."""
         values = self._split(F.linear(tokens, self.value_weight, self.value_bias)) @ self.out_by_head
         # A cell's weights sum to 1 in every head, so the heads' shares of the bias sum to the bias.
-        told: Tensor = values + self.out_bias / self.heads
-        return told.flatten(1, 2)
+        shared: Tensor = values + self.out_bias / self.heads
+        return shared.flatten(1, 2)
 
     def merge(self, found: Tensor) -> Tensor:
         """B x H x T x S values that tokens found -> B x T x C."""
@@ -108,9 +108,12 @@ class TwoWayTransformer:
         """
         self.layers = list(transformer.layers)
         self.norm = transformer.norm_final_attn
-        looks = [*(layer.cross_attn_token_to_image for layer in self.layers), transformer.final_attn_token_to_image]
-        self.to_image = [CrossAttention(attention, cells_ask=False) for attention in looks]
-        self.to_tokens = [CrossAttention(layer.cross_attn_image_to_token, cells_ask=True) for layer in self.layers]
+        attentions = [
+            *(layer.cross_attn_token_to_image for layer in self.layers),
+            transformer.final_attn_token_to_image,
+        ]
+        self.to_image = [CrossAttention(attention, cells_query=False) for attention in attentions]
+        self.to_tokens = [CrossAttention(layer.cross_attn_image_to_token, cells_query=True) for layer in self.layers]
         # A key's bias adds the same to all scores of a token, and softmax does not see it.
         self.key_pe = [a.by_head(a.cell_weight @ image_pe) for a in self.to_image]
         self.query_pe = [a.by_head(a.cell_weight @ image_pe + a.cell_bias[:, None]) for a in self.to_tokens]
@@ -148,22 +151,26 @@ class TwoWayTransformer:
         tokens, cells = prompt_tokens, image.cells
         for index, layer in enumerate(self.layers):
             tokens = _self_attention(layer, tokens, prompt_tokens)
-            asking = tokens + prompt_tokens
-            found = self._first_look(asking, image, codes) if index == 0 else self._look(index, asking, cells)
+            queried = tokens + prompt_tokens
+            found = (
+                self._first_token_attention(queried, image, codes)
+                if index == 0
+                else self._token_attention(index, queried, cells)
+            )
             tokens = layer.norm2(tokens + found)
             tokens = layer.norm3(tokens + layer.mlp(tokens))
-            told = self.to_tokens[index].token_values(tokens)
+            values = self.to_tokens[index].token_values(tokens)
             keys = self.to_tokens[index].tokens(tokens + prompt_tokens)
             if index == 0:
-                cells = layer.norm4(self._first_answer(keys, told, image, codes))
+                cells = layer.norm4(self._first_image_attention(keys, values, image, codes))
             else:
-                cells = layer.norm4(self._answer(index, keys, told, cells))
-        found = self._look(len(self.layers), tokens + prompt_tokens, cells)
+                cells = layer.norm4(self._image_attention(index, keys, values, cells))
+        found = self._token_attention(len(self.layers), tokens + prompt_tokens, cells)
         return self.norm(tokens + found), cells
 
-    def _first_look(self, asking: Tensor, image: SharedImage, codes: Tensor | None) -> Tensor:
+    def _first_token_attention(self, queried: Tensor, image: SharedImage, codes: Tensor | None) -> Tensor:
         attention = self.to_image[0]
-        queries = attention.tokens(asking)
+        queries = attention.tokens(queried)
         scores = (queries @ image.keys).flatten(1, 2)
         if codes is not None:
             scores.baddbmm_((queries @ self.code_keys).flatten(1, 2), codes)
@@ -174,15 +181,15 @@ class TwoWayTransformer:
             found = found + _by_head(seen, attention.heads) @ self.code_values
         return attention.merge(found)
 
-    def _look(self, index: int, asking: Tensor, cells: Tensor) -> Tensor:
+    def _token_attention(self, index: int, queried: Tensor, cells: Tensor) -> Tensor:
         attention = self.to_image[index]
-        queries = attention.tokens(asking)
+        queries = attention.tokens(queried)
         scores = (queries @ self.key_pe[index]).flatten(1, 2)
         scores.baddbmm_((queries @ attention.cells_by_head).flatten(1, 2), cells.transpose(1, 2))
         seen = torch.bmm(scores.softmax(-1), cells)
         return attention.merge(_by_head(seen, attention.heads) @ attention.values_by_head)
 
-    def _first_answer(self, keys: Tensor, told: Tensor, image: SharedImage, codes: Tensor | None) -> Tensor:
+    def _first_image_attention(self, keys: Tensor, values: Tensor, image: SharedImage, codes: Tensor | None) -> Tensor:
         scores = (keys @ image.queries).flatten(1, 2)
         if codes is not None:
             scores.baddbmm_((keys @ self.code_queries).flatten(1, 2), codes)
@@ -190,22 +197,22 @@ class TwoWayTransformer:
         if codes is not None:
             # The mask prompt itself joins in the same product.
             weights = torch.cat([weights, codes], dim=1)
-            told = torch.cat([told, self.code_rows.expand(len(told), -1, -1)], dim=1)
-        return torch.baddbmm(image.cells.expand(len(told), -1, -1), weights.transpose(1, 2), told)
+            values = torch.cat([values, self.code_rows.expand(len(values), -1, -1)], dim=1)
+        return torch.baddbmm(image.cells.expand(len(values), -1, -1), weights.transpose(1, 2), values)
 
-    def _answer(self, index: int, keys: Tensor, told: Tensor, cells: Tensor) -> Tensor:
+    def _image_attention(self, index: int, keys: Tensor, values: Tensor, cells: Tensor) -> Tensor:
         attention = self.to_tokens[index]
         scores = (keys @ self.query_pe[index]).flatten(1, 2)
         scores.baddbmm_((keys @ attention.cells_by_head).flatten(1, 2), cells.transpose(1, 2))
-        return cells.baddbmm_(_over_tokens(scores, attention.heads).transpose(1, 2), told)
+        return cells.baddbmm_(_over_tokens(scores, attention.heads).transpose(1, 2), values)
 
 
 def _self_attention(layer: Any, tokens: Tensor, prompt_tokens: Tensor) -> Tensor:
     if layer.skip_first_layer_pe:
         attended = layer.self_attn(q=tokens, k=tokens, v=tokens)
     else:
-        asking = tokens + prompt_tokens
-        attended = tokens + layer.self_attn(q=asking, k=asking, v=tokens)
+        queried = tokens + prompt_tokens
+        attended = tokens + layer.self_attn(q=queried, k=queried, v=tokens)
     normalised: Tensor = layer.norm1(attended)
     return normalised
 
