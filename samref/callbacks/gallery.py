@@ -13,10 +13,10 @@ import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.evaluator import Evaluator
-from samref.callbacks.gallery_items import Numbers, make_gallery_item, measure
 from samref.errors import ConfigError
 from samref.report.gallery import GalleryItem, Heading, write_gallery
 from samref.structures import EMPTY, Refinement, Sample
+from samref.visualization.gallery_items import Numbers, make_gallery_item, measure
 
 Rank = tuple[float, int]
 # Which number puts a mask at the front of a group, and with which sign; a mask without the number is not offered.

@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from samref.adaption.lora import original_head
-from samref.adaption.train import adapt
 from samref.backbones.backbone import Backbone
 from samref.backbones.open import open_backbone
 from samref.callbacks.evaluator import Evaluator
@@ -36,6 +35,7 @@ from samref.datasets.coco.writer import JOURNAL
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
 from samref.engine import environment
+from samref.engine.adaptor import adapt
 from samref.engine.job import Job, demand_unchanged, first_process
 from samref.engine.module import RefinementModule
 from samref.engine.trainer import closing_logger, log_report, make_trainer

@@ -8,8 +8,8 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from samref.callbacks.gallery_items import overlay
 from samref.report.gallery import GalleryItem
+from samref.visualization.gallery_items import overlay
 
 
 class TensorBoardLog(TensorBoardLogger):

@@ -18,9 +18,9 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from samref.callbacks.gallery_items import decode_jpeg
 from samref.errors import ConfigError
 from samref.report.gallery import GalleryItem
+from samref.visualization.gallery_items import decode_jpeg
 
 MODES = ("auto", "online", "offline", "disabled")
 HOST = "https://api.wandb.ai"

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from torch import nn
 
-from samref.datasets.coco.files import read_json
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError
 from samref.geometry.masks import pair_iou
+from samref.io.coco_files import read_json
 from samref.metrics.average_precision import AveragePrecision
 from samref.metrics.boundary_accuracy import BoundaryAccuracy
 from samref.metrics.coco_records import check_ground_truth

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from samref.datasets.coco.files import Record, read_coco
 from samref.errors import InputError
+from samref.io.coco_files import Record, read_coco
 from samref.io.coco_masks import check_segmentation, decode
 from samref.structures import BoolArray, Sample
 

@@ -1,23 +1,25 @@
 """The paper's explanatory figures for one mask of one image: what is mined from it, and what becomes of it.
 
-Each function returns one picture, h x w x 3 uint8 RGB, with everything said in its captions.
+Each function returns one picture, h x w x 3 uint8 RGB, with captions that name what it shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from samref.callbacks.gallery_items import heat_of_image
+from samref.backbones.backbone import Backbone
 from samref.geometry.masks import crop_mask, pair_iou, tight_boxes
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
-from samref.prompts.excavation import PARTS, unpadded_features
+from samref.prompts.excavation import PARTS, Excavator, unpadded_features
 from samref.prompts.split_then_merge import SplitThenMerge, region_masks, split
-from samref.refiners.samrefiner import SAMRefiner
 from samref.structures import BoolArray, Embedding, FloatArray, Prompts, Refinement
 from samref.visualization.drawing import (
     COARSE,
@@ -34,6 +36,7 @@ from samref.visualization.drawing import (
     with_heat,
     with_points,
 )
+from samref.visualization.gallery_items import heat_of_image
 
 # The rows of Table 1.
 COMBINATIONS = (
@@ -52,6 +55,25 @@ PANEL_SIDE = 360
 WIDE_PANEL_SIDE = 480
 
 
+class PromptedRefiner(Protocol):
+    """What the figures need of a `SAMRefiner`: its prompts and rounds can be set, and its backbone encodes."""
+
+    backbone: Backbone
+    prompts: Excavator
+    iterations: int
+
+    def refine(
+        self,
+        image: Canvas,
+        masks: npt.ArrayLike,
+        truth: npt.ArrayLike | None = None,
+        *,
+        keep_candidates: bool = False,
+    ) -> Refinement:
+        """Refines the coarse masks of one image."""
+        ...
+
+
 @dataclass(frozen=True)
 class Subject:
     """What the figures are of.
@@ -66,7 +88,7 @@ class Subject:
     mask: BoolArray
     truth: BoolArray | None = None
 
-    def refine(self, refiner: SAMRefiner, masks: BoolArray | None = None) -> Refinement:
+    def refine(self, refiner: PromptedRefiner, masks: BoolArray | None = None) -> Refinement:
         """The refinement of the mask, or of others (N x H x W), with all candidates."""
         coarse = self.mask[None] if masks is None else masks
         truth = None if self.truth is None or masks is not None else self.truth[None]
@@ -77,7 +99,7 @@ class Subject:
         return "" if self.truth is None else f"IoU {pair_iou(mask, self.truth):.3f}"
 
 
-def draw_prompts(refiner: SAMRefiner, subject: Subject) -> Canvas:
+def draw_prompts(refiner: PromptedRefiner, subject: Subject) -> Canvas:
     """Fig. 3: the coarse mask, its points, its box, its Gaussian mask, and all of them at once."""
     view = View.of(subject.image, PANEL_SIDE)
     prompts = subject.refine(_with_parts(refiner, PARTS, iterations=1)).prompts
@@ -99,7 +121,7 @@ def draw_prompts(refiner: SAMRefiner, subject: Subject) -> Canvas:
 
 
 def draw_candidates(
-    refiner: SAMRefiner, subject: Subject, combinations: Sequence[Sequence[str]] = COMBINATIONS
+    refiner: PromptedRefiner, subject: Subject, combinations: Sequence[Sequence[str]] = COMBINATIONS
 ) -> Canvas:
     """Figs. 12 and 14: the three candidates of each prompt combination; the chosen one has an edge."""
     view = View.of(subject.image, PANEL_SIDE)
@@ -119,7 +141,7 @@ def draw_candidates(
     return stack_rows(rows)
 
 
-def draw_box(refiner: SAMRefiner, subject: Subject) -> Canvas:
+def draw_box(refiner: PromptedRefiner, subject: Subject) -> Canvas:
     """Figs. 4a and 13: similarity to the object, the box's steps, and the refinement by either box alone."""
     view = View.of(subject.image, WIDE_PANEL_SIDE)
     embedding = _encode(refiner, subject)
@@ -145,7 +167,7 @@ def draw_box(refiner: SAMRefiner, subject: Subject) -> Canvas:
     return stack_rows([np.hstack(panels[:2]), np.hstack(panels[2:])])
 
 
-def draw_regions(refiner: SAMRefiner, subject: Subject, merge: SplitThenMerge) -> Canvas:
+def draw_regions(refiner: PromptedRefiner, subject: Subject, merge: SplitThenMerge) -> Canvas:
     """Fig. 10: the regions of a mask, those that are left after merging, and what each way makes of them."""
     view = View.of(subject.image, PANEL_SIDE)
     parts, merged = region_masks(split(subject.mask)), merge(subject.mask)
@@ -172,7 +194,7 @@ def draw_regions(refiner: SAMRefiner, subject: Subject, merge: SplitThenMerge) -
     return stack_rows(rows)
 
 
-def draw_cascade(refiner: SAMRefiner, subject: Subject, rounds: int) -> Canvas:
+def draw_cascade(refiner: PromptedRefiner, subject: Subject, rounds: int) -> Canvas:
     """The mask round by round, each with its prompts.
 
     Args:
@@ -241,17 +263,21 @@ def _in_rows(panels: list[Canvas], columns: int = 3) -> Canvas:
     return stack_rows([np.hstack(panels[k : k + columns]) for k in range(0, len(panels), columns)])
 
 
-def _encode(refiner: SAMRefiner, subject: Subject) -> Embedding:
+def _encode(refiner: PromptedRefiner, subject: Subject) -> Embedding:
     with torch.inference_mode():
         return refiner.backbone.encode(subject.image)
 
 
-def _with_parts(refiner: SAMRefiner, parts: Sequence[str], iterations: int, lam: float | None = None) -> SAMRefiner:
+def _with_parts(
+    refiner: PromptedRefiner, parts: Sequence[str], iterations: int, lam: float | None = None
+) -> PromptedRefiner:
     """The refiner with another combination of prompts, number of rounds and lambda."""
     prompts = refiner.prompts.using(parts)
     if lam is not None:
         prompts.box = replace(prompts.box, lam=lam)
-    return SAMRefiner(refiner.backbone, prompts, iterations, refiner.selection, refiner.cascade, refiner.chunk_size)
+    other = copy(refiner)
+    other.prompts, other.iterations = prompts, iterations
+    return other
 
 
 def with_outline(view: View, canvas: Canvas, mask: BoolArray, colour: Colour, tint: float = 0.0) -> Canvas:

@@ -212,7 +212,7 @@ def test_a_trained_adaptor_can_be_loaded_instead(run):
 
 
 def test_a_killed_fit_goes_on_from_its_last_epoch_to_the_same_adaptor(run, tmp_path, monkeypatch):
-    import samref.adaption.train
+    import samref.engine.adaptor
 
     whole = run("adaption.min_steps=30")
     file = next((tmp_path / "out" / "adaptors").glob("*/adaptor.safetensors"))
@@ -223,13 +223,13 @@ def test_a_killed_fit_goes_on_from_its_last_epoch_to_the_same_adaptor(run, tmp_p
     class Killed(BaseException):
         pass
 
-    def dies(self, trainer, module, note=samref.adaption.train.Losses.on_train_epoch_end):
+    def dies(self, trainer, module, note=samref.engine.adaptor.Losses.on_train_epoch_end):
         note(self, trainer, module)
         if len(self.epochs) == 4:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(samref.adaption.train.Losses, "on_train_epoch_end", dies)
+        patch.setattr(samref.engine.adaptor.Losses, "on_train_epoch_end", dies)
         with pytest.raises(Killed):
             run("adaption.min_steps=30")
     assert not file.exists()

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samref.callbacks.gallery import Gallery, Selection, merged
-from samref.callbacks.gallery_items import (
+from samref.config.compose import compose_config
+from samref.engine import runner
+from samref.errors import ConfigError
+from samref.geometry.masks import pair_iou
+from samref.report.gallery import GalleryItem, Heading
+from samref.structures import Prompts, Refinement, Sample
+from samref.visualization.gallery_items import (
     LONGEST_SIDE,
     MAX_PICTURE_BYTES,
     encode_jpeg,
@@ -19,12 +25,6 @@ from samref.callbacks.gallery_items import (
     measure,
     surroundings,
 )
-from samref.config.compose import compose_config
-from samref.engine import runner
-from samref.errors import ConfigError
-from samref.geometry.masks import pair_iou
-from samref.report.gallery import GalleryItem, Heading
-from samref.structures import Prompts, Refinement, Sample
 from tests.factories import blob, make_davis585, photo, rough
 
 

@@ -26,12 +26,12 @@ from samref.backbones.weights.checkpoint import read_state_dict
 from samref.config.compose import build, compose_config, plain
 from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.coco.cocofied import cocofy_file
-from samref.datasets.coco.files import read_image_ids
 from samref.datasets.coco.lvis import LvisDataset
 from samref.datasets.folder.folder import Folder
 from samref.datasets.voc.labels import read_activation_labels, read_labels
 from samref.errors import InputError, SamrefError
 from samref.io import images
+from samref.io.coco_files import read_image_ids
 from samref.metrics.scorers import scorer_for
 from samref.refiners.external_records import RecordMasks
 from samref.report.runs import read_runs

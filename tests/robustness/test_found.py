@@ -11,13 +11,13 @@ import pytest
 from samref.config.compose import compose_config, plain
 from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.coco.cocofied import cocofy_file
-from samref.datasets.coco.files import ImageFolder, read_image_ids
 from samref.datasets.coco.lvis import LvisDataset
 from samref.datasets.davis import Davis
 from samref.datasets.voc.labels import read_activation_labels
 from samref.datasets.voc.npy_dicts import read_dict
 from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_text
+from samref.io.coco_files import ImageFolder, read_image_ids
 from samref.metrics.average_precision import average_precision
 from samref.metrics.scorers import scorer_for
 from samref.refiners.external_records import RecordMasks

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from samref.datasets.coco.files import CocoFile, ImageFolder, ImageId, Record, read_coco, read_image_ids
 from samref.datasets.coco.writer import CocoWriter
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError, InputError
+from samref.io.coco_files import CocoFile, ImageFolder, ImageId, Record, read_coco, read_image_ids
 from samref.io.coco_masks import area_and_box, check_segmentation, decode, encode_like, encode_rle
 from samref.io.images import read_image
 from samref.structures import BoolArray, Failure, Sample

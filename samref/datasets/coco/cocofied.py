@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from samref.datasets.coco.files import read_json
 from samref.errors import DatasetError
 from samref.io.atomic import write_text
+from samref.io.coco_files import read_json
 
 # id, name and synset of each COCO category; COCO leaves out some ids between 1 and 90.
 COCO_SYNSETS = (

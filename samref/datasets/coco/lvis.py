@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from samref.datasets.coco.coco import CocoDataset
-from samref.datasets.coco.files import CocoFile
 from samref.errors import DatasetError
+from samref.io.coco_files import CocoFile
 
 
 class LvisDataset(CocoDataset):

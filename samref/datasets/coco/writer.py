@@ -13,9 +13,9 @@ from typing import Any
 import torch.distributed
 from filelock import FileLock
 
-from samref.datasets.coco.files import CocoFile, ImageId, Record
 from samref.errors import OutputError
 from samref.io.atomic import append_sealed, note_growing, sealed_lines, write_text
+from samref.io.coco_files import CocoFile, ImageId, Record
 from samref.structures import REFINED, BoolArray, Refinement, Sample
 
 JOURNAL = ".journal"
