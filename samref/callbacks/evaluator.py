@@ -1,4 +1,4 @@
-"""Scores every image by its data set's protocol."""
+"""Scores every image with its data set's scorer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from samref.datasets.dataset import MaskDataset
-from samref.metrics.scorers import Scores, scorer_for
+from samref.metrics.scorers import Scores
 
 
 class Evaluator(Callback):
@@ -19,10 +19,10 @@ class Evaluator(Callback):
         """Prepares the metrics.
 
         Args:
-            dataset: names its protocol.
+            dataset: has the scorer.
             image_ids: the images of this run, where it is only a part of the data set.
         """
-        self.scorer = scorer_for(dataset, image_ids)
+        self.scorer = dataset.scorer(image_ids)
         self.scores: Scores = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_png
 from samref.io.images import BENCHMARK_THRESHOLD, read_image, read_mask
+from samref.metrics.scorers import BoundaryScorer
 from samref.structures import BoolArray, Refinement, Sample
 
 SHOWN = 3
@@ -77,6 +80,10 @@ class BigDataset(MaskDataset):
     def image_id(self, index: int) -> str:
         """The files' common name."""
         return self._names[index]
+
+    def scorer(self, image_ids: Iterable[Any] | None = None) -> BoundaryScorer:
+        """IoU and mean boundary accuracy."""
+        return BoundaryScorer()
 
     def writer(self, output: Path) -> BigWriter:
         """Writes `output/NAME_seg.png`."""

@@ -1,13 +1,15 @@
-"""The protocol of a data set, and how its masks are written back."""
+"""What a data set is: its samples, their scorer, and how refined masks are written back."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch.utils.data import Dataset
 
+from samref.metrics.scorers import OverlapScorer, Scorer
 from samref.structures import Refinement, Sample
 
 
@@ -27,17 +29,19 @@ class MaskDataset(Dataset[Sample], ABC):
     """Images with coarse masks, and ground truth where there is any.
 
     A new data set is one file here and one yaml in `conf/dataset`. The constructor verifies the files on disk
-    and raises `DatasetError` naming the path, what is missing, and the option or command that mends it.
+    and raises `DatasetError` naming the path, what is missing, and the option or command that helps.
     `__getitem__` raises `InputError` for a sample whose files are bad.
 
     Attributes:
         name: option name of the config group.
-        protocol: which metrics score it: `overlap` (IoU, boundary IoU, top-1), `average_precision`, `semantic`
-            (mIoU), `boundary_accuracy` (IoU and mBA) or `none` (no ground truth).
+        protocol: what `scorer` measures, as users read it: `overlap` (IoU, boundary IoU, top-1), `average_precision`,
+            `semantic` (mIoU), `boundary_accuracy` (IoU and mBA), or `none` where there is no ground truth.
+        keep_logits: whether scorer or writer need the refined masks' logits, H x W each.
     """
 
     name: str
     protocol: str = "overlap"
+    keep_logits: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -48,6 +52,23 @@ class MaskDataset(Dataset[Sample], ABC):
     @abstractmethod
     def image_id(self, index: int) -> str | int:
         """The id of a sample without reading its files."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is ground truth."""
+        return self.protocol != "none"
+
+    def scorer(self, image_ids: Iterable[Any] | None = None) -> Scorer | None:
+        """A new scorer of coarse and refined masks; None where there is no ground truth.
+
+        Args:
+            image_ids: the images of this run where it is only a part of the data set; AP must not count the ground
+                truth of the others.
+
+        Raises:
+            InputError: for a ground truth that cannot be scored against.
+        """
+        return OverlapScorer() if self.scored else None
 
     @abstractmethod
     def writer(self, output: Path) -> MaskWriter:

@@ -162,9 +162,9 @@ def _refine(
     refiner: Refiner,
     callbacks: list[Callback],
 ) -> Trainer:
-    module = RefinementModule(refiner, cfg.save_candidates, dataset.protocol == "semantic", build(cfg.guard))
+    module = RefinementModule(refiner, cfg.save_candidates, dataset.keep_logits, build(cfg.guard))
     trainer = make_trainer(cfg, job.folder, callbacks)
-    if dataset.protocol == "none":
+    if not dataset.scored:
         trainer.predict(module, data, return_predictions=False)
     else:
         trainer.test(module, data, verbose=False)
@@ -173,7 +173,7 @@ def _refine(
 
 def open_journal(cfg: DictConfig, job: Job, dataset: MaskDataset) -> Journal | None:
     """The journal of a run that writes masks and scores nothing; scores need every image in one go."""
-    if dataset.protocol != "none":
+    if dataset.scored:
         return None
     journal = Journal(job.folder)
     if cfg.force:
@@ -249,7 +249,7 @@ def _load_backbone(key: str) -> Backbone:
 def masks_folder(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> Path | None:
     """Where refined masks go; None if they are not written."""
     own = getattr(dataset, "output", None)
-    return Path(own) if own else folder / "masks" if cfg.save_masks or dataset.protocol == "none" else None
+    return Path(own) if own else folder / "masks" if cfg.save_masks or not dataset.scored else None
 
 
 def _refusal(error: OSError, folder: Path) -> str:

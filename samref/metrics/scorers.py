@@ -1,15 +1,15 @@
-"""How each protocol scores an image: which metrics see it, and what it adds to the table of samples."""
+"""Scorers, which data sets name: which metrics an image goes to, and what it adds to the table of samples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
 
-from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError
 from samref.geometry.masks import pair_iou
 from samref.io.coco_files import read_json
@@ -19,14 +19,14 @@ from samref.metrics.coco_records import check_ground_truth
 from samref.metrics.overlap import Overlap, OverlapCounts, overlap_per_mask
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.metrics.semantic import SemanticIoU
-from samref.structures import Refinement, Sample
+from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
 Columns = dict[str, Any]
 Scores = dict[str, dict[str, float]]
 
 
 class Scorer(Protocol):
-    """Scores coarse and refined masks of a data set by its protocol."""
+    """Scores the coarse and the refined masks of a data set."""
 
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
         """Adds one image; returns columns for the table of samples, each with one entry a mask."""
@@ -52,7 +52,7 @@ class OverlapScorer(nn.Module):
         self.refined.update(counts=refined)
         columns = {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
         if refinement.candidate_iou is None:
-            # Without candidates there is nothing to count; torchmetrics warns of a metric that was never told so.
+            # Without candidates there is nothing to count; torchmetrics warns of a metric without an update.
             self.top1.update(np.zeros((0, 3)), np.zeros((0, 3)))
         else:
             decoded = ~np.isnan(refinement.candidate_iou).any(axis=1)
@@ -71,19 +71,34 @@ class OverlapScorer(nn.Module):
 class AveragePrecisionScorer:
     """AP of boxes, masks and boundaries, before and after; both from run lengths, evaluated at the end."""
 
-    def __init__(self, dataset: Any, image_ids: Iterable[Any] | None) -> None:
-        self.dataset = dataset
+    def __init__(
+        self,
+        ground_truth: Path,
+        protocol: str,
+        image_ids: Iterable[Any] | None,
+        results: Callable[[Sample, BoolArray], list[dict[str, Any]]],
+    ) -> None:
+        """Checks the ground truth.
+
+        Args:
+            ground_truth: annotations file.
+            protocol: `coco` or `lvis`.
+            image_ids: the images that count; all where None.
+            results: the N x H x W masks of a sample as COCO results.
+
+        Raises:
+            InputError: for a ground truth that cannot be scored against.
+        """
         # Read at the end of a run; damage in it must show before the run.
-        check_ground_truth(read_json(dataset.ground_truth, "dataset.annotations"))
+        check_ground_truth(read_json(ground_truth, "dataset.annotations"))
+        self.results = results
         ids = None if image_ids is None else list(image_ids)
-        self.coarse, self.refined = (
-            AveragePrecision(dataset.ground_truth, protocol=dataset.eval_protocol, image_ids=ids) for _ in range(2)
-        )
+        self.coarse, self.refined = (AveragePrecision(ground_truth, protocol=protocol, image_ids=ids) for _ in range(2))
 
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
         """See `Scorer`."""
-        self.coarse.update(self.dataset.results(sample, sample.masks))
-        self.refined.update(self.dataset.results(sample, refinement.masks))
+        self.coarse.update(self.results(sample, sample.masks))
+        self.refined.update(self.results(sample, refinement.masks))
         return {"change_iou": changed(sample, refinement)}
 
     def compute(self) -> Scores:
@@ -94,9 +109,14 @@ class AveragePrecisionScorer:
 class SemanticScorer(nn.Module):
     """mIoU of label maps: the coarse one as it came, and the refined regions merged again."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, merge: Callable[[Sample, BoolArray, FloatArray | None], Any]) -> None:
+        """Prepares the metrics.
+
+        Args:
+            merge: from a sample, its N x H x W masks and their logits, or None, to H x W labels.
+        """
         super().__init__()
-        self.merge = dataset.merge
+        self.merge = merge
         self.coarse, self.refined = SemanticIoU(), SemanticIoU()
 
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
@@ -133,26 +153,6 @@ class BoundaryScorer(nn.Module):
         scores["coarse"] |= self.coarse.compute()
         scores["refined"] |= self.refined.compute()
         return scores
-
-
-def scorer_for(dataset: MaskDataset, image_ids: Iterable[Any] | None = None) -> Scorer | None:
-    """The scorer of a data set's protocol; None where there is no ground truth.
-
-    Args:
-        dataset: names its protocol.
-        image_ids: the images of this run where it is only a part of the data set: AP must not count the others' truth.
-    """
-    if dataset.protocol == "none":
-        return None
-    if dataset.protocol == "overlap":
-        return OverlapScorer()
-    if dataset.protocol == "average_precision":
-        return AveragePrecisionScorer(dataset, dataset.image_ids if image_ids is None else image_ids)  # type: ignore[attr-defined]
-    if dataset.protocol == "semantic":
-        return SemanticScorer(dataset)
-    if dataset.protocol == "boundary_accuracy":
-        return BoundaryScorer()
-    raise DatasetError(f"data set {dataset.name} names the protocol '{dataset.protocol}', which is not known")
 
 
 def changed(sample: Sample, refinement: Refinement) -> list[float]:

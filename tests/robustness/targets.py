@@ -32,7 +32,6 @@ from samref.datasets.voc.labels import read_activation_labels, read_labels
 from samref.errors import InputError, SamrefError
 from samref.io import images
 from samref.io.coco_files import read_image_ids
-from samref.metrics.scorers import scorer_for
 from samref.refiners.external_records import RecordMasks
 from samref.report.runs import read_runs
 from tests.factories import blob, make_folder, photo
@@ -167,7 +166,7 @@ def read_coco(path: Path) -> None:
 
     def whole(**files: Path) -> None:
         dataset = kind(made / "val2017", **files)
-        scorer = scorer_for(dataset, None)
+        scorer = dataset.scorer()
         writer = dataset.writer(path.parent / "out")
         other = RecordMasks(path)
         for index in range(len(dataset)):

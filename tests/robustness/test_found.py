@@ -19,7 +19,6 @@ from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_text
 from samref.io.coco_files import ImageFolder, read_image_ids
 from samref.metrics.average_precision import average_precision
-from samref.metrics.scorers import scorer_for
 from samref.refiners.external_records import RecordMasks
 from samref.report.runs import read_runs
 from tests.factories import make_davis
@@ -62,7 +61,7 @@ def changed(made, part, place, **fields):
 def test_a_broken_mask_of_the_ground_truth_is_named_before_anything_is_refined(coco, segmentation):
     path = changed(coco, "annotations", 0, segmentation=segmentation)
     with pytest.raises(InputError, match="cannot be scored"):
-        scorer_for(CocoDataset(coco.images, path, coco.predictions), None)
+        CocoDataset(coco.images, path, coco.predictions).scorer()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_a_result_that_could_not_be_scored_is_reported_and_the_rest_is_scored(co
     results = [{**coco.results[0], **fields}, *coco.results[1:]]
     dataset = CocoDataset(coco.images, coco.annotations, write_json(coco.predictions, results))
     assert len(dataset.problems) == 1
-    assert scorer_for(dataset, None).compute()["coarse"]["ap_mask"] == 0
+    assert dataset.scorer().compute()["coarse"]["ap_mask"] == 0
 
 
 def test_results_of_a_category_that_the_ground_truth_lacks_are_left_out(coco):
@@ -114,7 +113,7 @@ def test_results_of_a_category_that_the_ground_truth_lacks_are_left_out(coco):
 @pytest.mark.parametrize("ids", [[600], ["7"], [[7]], [None]])
 def test_lists_of_categories_hold_known_numbers(lvis, ids):
     path = changed(lvis, "images", 0, neg_category_ids=ids)
-    tolerant(lambda: scorer_for(LvisDataset(lvis.images, path), None).compute())
+    tolerant(lambda: LvisDataset(lvis.images, path).scorer().compute())
 
 
 @pytest.mark.parametrize("frequency", ["x", 0, None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from samref.errors import DatasetError, InputError
 from samref.io.coco_files import CocoFile, ImageFolder, ImageId, Record, read_coco, read_image_ids
 from samref.io.coco_masks import area_and_box, check_segmentation, decode, encode_like, encode_rle
 from samref.io.images import read_image
+from samref.metrics.scorers import AveragePrecisionScorer
 from samref.structures import BoolArray, Failure, Sample
 
 LARGEST_SCORE = 1e300
@@ -126,6 +127,13 @@ class CocoDataset(MaskDataset):
     def image_id(self, index: int) -> ImageId:
         """The image's id in the annotations."""
         return self._ids[index]
+
+    def scorer(self, image_ids: Iterable[Any] | None = None) -> AveragePrecisionScorer | None:
+        """AP of boxes, masks and boundaries over `image_ids`, or else over those that the data set is restricted to."""
+        if self.ground_truth is None:
+            return None
+        ids = self.image_ids if image_ids is None else image_ids
+        return AveragePrecisionScorer(self.ground_truth, self.eval_protocol, ids, self.results)
 
     def results(self, sample: Sample, masks: BoolArray) -> list[Record]:
         """Masks of a sample as COCO results, for scoring.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, r
 from samref.errors import DatasetError, InputError
 from samref.io.images import read_image
 from samref.io.lists import read_lines
+from samref.metrics.scorers import SemanticScorer
 from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
@@ -30,6 +32,7 @@ class VocDataset(MaskDataset):
     """
 
     name = "voc"
+    keep_logits = True
 
     def __init__(
         self,
@@ -101,6 +104,10 @@ class VocDataset(MaskDataset):
     def image_id(self, index: int) -> str:
         """The file's name without its ending."""
         return self._names[index]
+
+    def scorer(self, image_ids: Iterable[Any] | None = None) -> SemanticScorer | None:
+        """MIoU of the coarse labels and of the merged refined masks."""
+        return SemanticScorer(self.merge) if self.scored else None
 
     def merge(self, sample: Sample, masks: BoolArray, logits: FloatArray | None) -> Labels:
         """Puts masks together to one label map.
