@@ -12,8 +12,8 @@ from benchmarks.cases import SIZES
 from benchmarks.plain import elastic_box, first_peak, gaussian_mask
 from benchmarks.probe import best
 from samref.config.compose import build, compose_config
-from samref.geometry.frames import resized_size
-from samref.prompts.excavation import Excavator, Frame, unpadded_features
+from samref.geometry.frames import resized_size, unpadded_features
+from samref.prompts.excavation import Excavator, Frame
 from samref.structures import BoolArray, Embedding
 
 IMG_SIZE, GRID = 1024, (256, 256)

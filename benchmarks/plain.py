@@ -18,8 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from samref.backbones.sam_backbone import SamBackbone
+from samref.geometry.frames import unpadded_features
 from samref.prompts.boxes import BoxPrompt
-from samref.prompts.excavation import Excavator, unpadded_features
+from samref.prompts.excavation import Excavator
 from samref.prompts.gaussian import GaussianPrompt
 from samref.structures import BoolArray, Embedding, FloatArray
 

@@ -26,7 +26,7 @@ Settings = Mapping[str, Setting]
 # `oracle` needs a truth, which nobody has who tries a mask of their own.
 CHOICES: dict[str, tuple[str, ...]] = {
     "prompts": tuple("all" if parts == PARTS else "_".join(parts) for parts in COMBINATIONS),
-    "prompts.point.strategy": STRATEGIES,
+    "prompts.point.strategy": tuple(STRATEGIES),
     "prompts.mask.form": FORMS,
     "refiner.selection": tuple(rule for rule in RULES if rule != "oracle"),
     "refiner.cascade": CASCADES,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from samref.errors import InputError
-from samref.structures import FloatArray
+from samref.structures import Embedding, FloatArray
 
 
 def resized_size(original_size: tuple[int, int], img_size: int) -> tuple[int, int]:
@@ -78,3 +78,18 @@ def upsample_logits(
     model_frame = F.interpolate(low_res_logits, (img_size, img_size), mode="bilinear", align_corners=False)
     unpadded = model_frame[..., : input_size[0], : input_size[1]]
     return F.interpolate(unpadded, original_size, mode="bilinear", align_corners=False)
+
+
+def unpadded_features(embedding: Embedding) -> FloatArray:
+    """The embedding cropped to the part that lies under the image: C x h' x w' float32.
+
+    The crop is the nearest whole number of cells, at least one.
+    """
+    grid = embedding.features.shape[-2:]
+    longest = max(embedding.input_size)
+    height, width = (
+        min(size, max(1, int(length * size / longest + 0.5)))
+        for size, length in zip(grid, embedding.input_size, strict=True)
+    )
+    features: FloatArray = embedding.features[0, :, :height, :width].float().cpu().numpy()
+    return features

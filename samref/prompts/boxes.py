@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 
 from samref.errors import ConfigError
+from samref.geometry.frames import unpadded_features
 from samref.geometry.masks import MaskCrop
 from samref.geometry.resize import bilinear_matrix
-from samref.structures import BoolArray, FloatArray, IntArray
+from samref.structures import BoolArray, Embedding, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,25 @@ class BoxPrompt:
     def elastic(self) -> bool:
         """Whether boxes move at all."""
         return self.lam > 0 and self.steps > 0
+
+    def __call__(self, crops: Sequence[MaskCrop], embedding: Embedding) -> tuple[IntArray, BoolArray]:
+        """The boxes of N masks of the embedded image, see `BoxRule`."""
+        if crops and self.elastic:
+            return elastic_boxes(crops, FeatureMap(unpadded_features(embedding), embedding.original_size), self)
+        return tight_boxes(crops), np.zeros(len(crops), dtype=bool)
+
+
+class BoxRule(Protocol):
+    """How boxes are mined. A new rule is one class, named by `_target_` in `prompts.box`."""
+
+    def __call__(self, crops: Sequence[MaskCrop], embedding: Embedding) -> tuple[IntArray, BoolArray]:
+        """The boxes of N masks of the embedded image.
+
+        Returns:
+            N x 4 int64 (x0, y0, x1, y1), image px, both ends inclusive, and N bool: whether the box differs from the
+            tight one.
+        """
+        ...
 
 
 Window = tuple[slice, slice]
@@ -149,6 +170,11 @@ def _axis_matrices(
     square = [np.hstack([m**2, np.pad(m[:, :-1] * m[:, 1:], ((0, 0), (0, 1)))]) for m in linear]
     r, c, r2, c2 = (np.ascontiguousarray(m, dtype=np.float32) for m in (*linear, *square))
     return r, c, r2, c2
+
+
+def tight_boxes(crops: Sequence[MaskCrop]) -> IntArray:
+    """The tight boxes of N masks: N x 4 int64, image px, both ends inclusive."""
+    return np.array([crop.box for crop in crops], dtype=np.int64).reshape(-1, 4)
 
 
 def elastic_box(box: Box, query_map: FloatArray, query_norm: float, features: FeatureMap, prompt: BoxPrompt) -> Box:

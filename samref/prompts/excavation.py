@@ -1,4 +1,4 @@
-"""Excavation: the prompts of all masks of an image, in the combination asked for (paper, Fig. 2)."""
+"""Excavation: the prompts of all masks of an image, in one combination (paper, Fig. 2)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from samref.errors import ConfigError
 from samref.geometry.masks import MaskCrop, crop_mask
-from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
+from samref.prompts.boxes import BoxRule, tight_boxes
 from samref.prompts.gaussian import GaussianPrompt, gaussian_mask
 from samref.prompts.points import PointPrompt, mine_points
-from samref.structures import BoolArray, Embedding, FloatArray, IntArray, Prompts
+from samref.structures import BoolArray, Embedding, FloatArray, Prompts
 
 PARTS = ("point", "box", "mask")
 
@@ -33,13 +33,13 @@ class Frame:
 class Excavator:
     """Mines one of the seven prompt combinations from coarse masks."""
 
-    def __init__(self, use: Sequence[str], point: PointPrompt, box: BoxPrompt, mask: GaussianPrompt) -> None:
+    def __init__(self, use: Sequence[str], point: PointPrompt, box: BoxRule, mask: GaussianPrompt) -> None:
         """Chooses what is mined and how.
 
         Args:
             use: subset of `point`, `box`, `mask`.
             point: strategy of the points.
-            box: elasticity of the boxes.
+            box: how boxes are mined.
             mask: form of the mask prompt.
         """
         if not use or set(use) - set(PARTS):
@@ -60,7 +60,9 @@ class Excavator:
             frame: the backbone's sizes.
         """
         crops = [_require(crop_mask(mask), index) for index, mask in enumerate(masks)]
-        boxes, expanded = self._boxes(crops, embedding)
+        boxes, expanded = (
+            self.box(crops, embedding) if "box" in self.use else (tight_boxes(crops), np.zeros(len(crops), dtype=bool))
+        )
         coords, labels = mine_points(crops, self.point) if "point" in self.use else (None, None)
         return Prompts(
             point_coords=coords,
@@ -68,13 +70,6 @@ class Excavator:
             boxes=boxes.astype(np.float32) if "box" in self.use else None,
             mask_input=self._masks(crops, expanded, embedding, frame) if "mask" in self.use else None,
         )
-
-    def _boxes(self, crops: list[MaskCrop], embedding: Embedding) -> tuple[IntArray, BoolArray]:
-        if crops and "box" in self.use and self.box.elastic:
-            features = FeatureMap(unpadded_features(embedding), embedding.original_size)
-            return elastic_boxes(crops, features, self.box)
-        boxes = np.array([crop.box for crop in crops], dtype=np.int64).reshape(-1, 4)
-        return boxes, np.zeros(len(crops), dtype=bool)
 
     def _masks(self, crops: list[MaskCrop], expanded: BoolArray, embedding: Embedding, frame: Frame) -> FloatArray:
         # The Gaussian is always centred on the distance-guided point, so that the point ablation (Table 2a)
@@ -85,21 +80,6 @@ class Excavator:
                 crop, self.mask, embedding.input_size, frame.img_size, frame.mask_input_size, bool(expanded[row])
             )
         return logits
-
-
-def unpadded_features(embedding: Embedding) -> FloatArray:
-    """The embedding cropped to the part that lies under the image: C x h' x w' float32.
-
-    The crop is the nearest whole number of cells, at least one.
-    """
-    grid = embedding.features.shape[-2:]
-    longest = max(embedding.input_size)
-    height, width = (
-        min(size, max(1, int(length * size / longest + 0.5)))
-        for size, length in zip(grid, embedding.input_size, strict=True)
-    )
-    features: FloatArray = embedding.features[0, :, :height, :width].float().cpu().numpy()
-    return features
 
 
 def _require(crop: MaskCrop | None, index: int) -> MaskCrop:

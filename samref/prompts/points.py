@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,36 @@ from samref.errors import ConfigError
 from samref.geometry.masks import MaskCrop, outermost
 from samref.structures import FloatArray, IntArray
 
-STRATEGIES = ("distance_guided", "box_center", "random")
+Point = tuple[float, float]
+
+
+def innermost_point(crop: MaskCrop, seed: int) -> Point:
+    """The paper's: the foreground pixel farthest from the background."""
+    return crop.innermost
+
+
+def box_center(crop: MaskCrop, seed: int) -> Point:
+    """The centre of the tight box, which need not be foreground."""
+    x0, y0, x1, y1 = crop.box
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def random_point(crop: MaskCrop, seed: int) -> Point:
+    """A foreground pixel drawn uniformly, seeded by the mask's content and place."""
+    content = hashlib.blake2b(np.packbits(crop.in_box).tobytes(), digest_size=8)
+    content.update(repr((crop.box, seed)).encode())
+    generator = np.random.default_rng(int.from_bytes(content.digest(), "big"))
+    rows, columns = np.nonzero(crop.mask)
+    index = int(generator.integers(len(rows)))
+    return float(crop.x + columns[index]), float(crop.y + rows[index])
+
+
+# From a mask and a seed to its positive point (x, y), image px. A new strategy is one function and one line here.
+STRATEGIES: dict[str, Callable[[MaskCrop, int], Point]] = {
+    "distance_guided": innermost_point,
+    "box_center": box_center,
+    "random": random_point,
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +49,7 @@ class PointPrompt:
     """How points are mined.
 
     Attributes:
-        strategy: `distance_guided` (the paper's), `box_center` or `random`.
+        strategy: name of one of `STRATEGIES`.
         negative: whether a negative point goes with the positive one.
         seed: for `random`; a mask's point depends on the seed and the mask alone, never on batch order.
     """
@@ -32,24 +62,9 @@ class PointPrompt:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"prompts.point.strategy is '{self.strategy}'; expected one of {', '.join(STRATEGIES)}")
 
-    def positive(self, crop: MaskCrop) -> tuple[float, float]:
+    def positive(self, crop: MaskCrop) -> Point:
         """The positive point (x, y) in image px, by the chosen strategy."""
-        if self.strategy == "distance_guided":
-            return crop.innermost
-        if self.strategy == "box_center":
-            x0, y0, x1, y1 = crop.box
-            return (x0 + x1) / 2, (y0 + y1) / 2
-        return random_point(crop, self.seed)
-
-
-def random_point(crop: MaskCrop, seed: int) -> tuple[float, float]:
-    """A foreground pixel drawn uniformly, seeded by the mask's content and place."""
-    content = hashlib.blake2b(np.packbits(crop.in_box).tobytes(), digest_size=8)
-    content.update(repr((crop.box, seed)).encode())
-    generator = np.random.default_rng(int.from_bytes(content.digest(), "big"))
-    rows, columns = np.nonzero(crop.mask)
-    index = int(generator.integers(len(rows)))
-    return float(crop.x + columns[index]), float(crop.y + rows[index])
+        return STRATEGIES[self.strategy](crop, self.seed)
 
 
 def mine_points(crops: list[MaskCrop], prompt: PointPrompt) -> tuple[FloatArray, IntArray]:

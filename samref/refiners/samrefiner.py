@@ -18,7 +18,7 @@ from samref.io.inputs import ImageLike, as_image, as_masks
 from samref.prompts.excavation import Excavator, Frame
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
 from samref.refiners.guard import Guard
-from samref.refiners.selection import check_rule, select
+from samref.refiners.selection import Scores, selection_rule
 from samref.stopwatch import Stopwatch
 from samref.structures import (
     EMPTY,
@@ -78,7 +78,7 @@ class SAMRefiner:
         self.backbone = backbone
         self.prompts = prompts
         self.iterations = iterations
-        self.selection = check_rule(selection)
+        self.selection, self._rule = selection, selection_rule(selection)
         self.cascade = cascade
         self.chunk_size = chunk_size
         # Whether `Refinement.coarse_iou` is measured, which some guards decide by.
@@ -230,13 +230,13 @@ class SAMRefiner:
                 truth_iou = self._evaluate(sample, embedding, candidates, rows, result, last)
             with watch("postprocess"):
                 coarse_iou = None
-                if self.selection == "coarse":
+                if self._rule.needs_coarse:
                     coarse_iou = self.candidate_iou(candidates, embedding, [result.masks[row] for row in rows])
                 if last and result.coarse_iou is not None:
                     reference = [sample.masks[row] for row in rows]
                     result.coarse_iou[rows] = self.candidate_iou(candidates, embedding, reference)
                 predicted = candidates.iou_predictions.float().cpu().numpy()
-                chosen = select(self.selection, predicted[:, 1:], coarse_iou, truth_iou)
+                chosen = self._rule(Scores(predicted[:, 1:], coarse_iou, truth_iou))
                 logits = pick(candidates, chosen)
                 self._settle(logits, embedding, rows, chosen, predicted, result)
             if handed_on:
@@ -254,7 +254,7 @@ class SAMRefiner:
     ) -> IouArray | None:
         """IoUs of the candidates with the truth, and the candidates themselves, where they are wanted."""
         truth_iou = None
-        if sample.truth is not None and (last or self.selection == "oracle"):
+        if sample.truth is not None and (last or self._rule.needs_truth):
             truth_iou = self.candidate_iou(candidates, embedding, [sample.truth[row] for row in rows])
             if last and result.candidate_iou is not None:
                 result.candidate_iou[rows] = truth_iou

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,44 +12,99 @@ from samref.structures import FloatArray, IntArray
 
 IouArray = npt.NDArray[np.float64]
 
-RULES = ("predicted", "single", "coarse", "oracle")
+
+@dataclass(frozen=True)
+class Scores:
+    """What a rule chooses by, N x 3 each.
+
+    Attributes:
+        predicted: predicted IoUs of the three candidates.
+        coarse_iou: their IoUs with the coarse mask; only for rules with `needs_coarse`.
+        truth_iou: their IoUs with the ground truth; None without one.
+    """
+
+    predicted: FloatArray
+    coarse_iou: IouArray | None = None
+    truth_iou: IouArray | None = None
 
 
-def check_rule(rule: str) -> str:
-    """The rule itself, or a `ConfigError` that names the rules there are."""
-    if rule not in RULES:
-        raise ConfigError(f"refiner.selection is '{rule}'; expected one of {', '.join(RULES)}")
-    return rule
+class SelectionRule:
+    """Chooses one mask for each row of `Scores`. A new rule is one class, and one line in `RULES`.
+
+    Attributes:
+        needs_coarse: whether the IoUs with the coarse mask are to be computed.
+        needs_truth: whether those with the ground truth are, in every round.
+    """
+
+    needs_coarse = False
+    needs_truth = False
+
+    def __call__(self, scores: Scores) -> IntArray:
+        """N int64: 0 to 2 among the three candidates (the first of equals), or -1 for the single-mask token."""
+        raise NotImplementedError
 
 
-def select(
-    rule: str,
-    iou_predictions: FloatArray,
-    coarse_iou: IouArray | None = None,
-    truth_iou: IouArray | None = None,
-) -> IntArray:
-    """Chooses one mask for each row.
+class Predicted(SelectionRule):
+    """The highest predicted IoU (the paper's).
 
-    Args:
-        rule: `predicted` (argmax of the predicted IoUs), `single` (SAM's single-mask token), `coarse` (argmax of the
-            IoU with the coarse mask) or `oracle` (argmax of the IoU with the truth; evaluation only).
-        iou_predictions: N x 3, of the three candidates.
-        coarse_iou: N x 3, needed by `coarse`.
-        truth_iou: N x 3, needed by `oracle`.
-
-    Returns:
-        N int64: 0 to 2 among the three candidates (the first of equals), or -1 for the single-mask token.
-
-    >>> select("predicted", np.array([[0.2, 0.9, 0.9]], dtype=np.float32))
+    >>> Predicted()(Scores(np.array([[0.2, 0.9, 0.9]], dtype=np.float32)))
     array([1])
     """
-    if rule == "single":
-        return np.full(len(iou_predictions), -1, dtype=np.int64)
-    scores = {"predicted": iou_predictions, "coarse": coarse_iou, "oracle": truth_iou}[check_rule(rule)]
-    if scores is None:
-        raise ConfigError(
-            f"refiner.selection={rule} needs {'ground truth' if rule == 'oracle' else 'coarse masks'}, "
-            "which this data set does not give; use refiner.selection=predicted"
-        )
+
+    def __call__(self, scores: Scores) -> IntArray:
+        """See `SelectionRule`."""
+        return _highest(scores.predicted)
+
+
+class Single(SelectionRule):
+    """SAM's single-mask token."""
+
+    def __call__(self, scores: Scores) -> IntArray:
+        """See `SelectionRule`."""
+        return np.full(len(scores.predicted), -1, dtype=np.int64)
+
+
+class Coarse(SelectionRule):
+    """The highest IoU with the coarse mask."""
+
+    needs_coarse = True
+
+    def __call__(self, scores: Scores) -> IntArray:
+        """See `SelectionRule`."""
+        assert scores.coarse_iou is not None
+        return _highest(scores.coarse_iou)
+
+
+class Oracle(SelectionRule):
+    """The highest IoU with the ground truth; an upper bound, for evaluation only."""
+
+    needs_truth = True
+
+    def __call__(self, scores: Scores) -> IntArray:
+        """See `SelectionRule`."""
+        if scores.truth_iou is None:
+            raise ConfigError(
+                "refiner.selection=oracle needs ground truth, which this data set does not give; use "
+                "refiner.selection=predicted"
+            )
+        return _highest(scores.truth_iou)
+
+
+RULES: dict[str, SelectionRule] = {
+    "predicted": Predicted(),
+    "single": Single(),
+    "coarse": Coarse(),
+    "oracle": Oracle(),
+}
+
+
+def selection_rule(name: str) -> SelectionRule:
+    """The rule of that name, or a `ConfigError` that names the rules there are."""
+    if name not in RULES:
+        raise ConfigError(f"refiner.selection is '{name}'; expected one of {', '.join(RULES)}")
+    return RULES[name]
+
+
+def _highest(scores: FloatArray | IouArray) -> IntArray:
     chosen: IntArray = scores.argmax(axis=1).astype(np.int64)
     return chosen

@@ -16,9 +16,11 @@ import torch
 from torch.nn import functional as F
 
 from samref.backbones.backbone import Backbone
+from samref.errors import ConfigError
+from samref.geometry.frames import unpadded_features
 from samref.geometry.masks import crop_mask, pair_iou, tight_boxes
 from samref.prompts.boxes import BoxPrompt, FeatureMap, elastic_boxes
-from samref.prompts.excavation import PARTS, Excavator, unpadded_features
+from samref.prompts.excavation import PARTS, Excavator
 from samref.prompts.split_then_merge import SplitThenMerge, region_masks, split
 from samref.structures import BoolArray, Embedding, FloatArray, Prompts, Refinement
 from samref.visualization.drawing import (
@@ -110,7 +112,7 @@ def draw_prompts(refiner: PromptedRefiner, subject: Subject) -> Canvas:
     ]
     for parts, caption in (
         (("point",), f"points, {settings.point.strategy}"),
-        (("box",), f"box, lambda {settings.box.lam:g}"),
+        (("box",), f"box, lambda {_box_prompt(refiner).lam:g}"),
         (("mask",), f"mask, omega {settings.mask.omega:g}, gamma {settings.mask.gamma:g}"),
         (PARTS, "all"),
     ):
@@ -146,7 +148,7 @@ def draw_box(refiner: PromptedRefiner, subject: Subject) -> Canvas:
     view = View.of(subject.image, WIDE_PANEL_SIDE)
     embedding = _encode(refiner, subject)
     heat = view.values(similarity(embedding, subject.mask))
-    setting = refiner.prompts.box
+    setting = _box_prompt(refiner)
     boxes = box_steps(embedding, subject.mask, replace(setting, lam=setting.lam or 0.1))
     alike = view.picture // 3
     alike[heat >= setting.similarity] = view.picture[heat >= setting.similarity]
@@ -263,6 +265,13 @@ def _in_rows(panels: list[Canvas], columns: int = 3) -> Canvas:
     return stack_rows([np.hstack(panels[k : k + columns]) for k in range(0, len(panels), columns)])
 
 
+def _box_prompt(refiner: PromptedRefiner) -> BoxPrompt:
+    if not isinstance(refiner.prompts.box, BoxPrompt):
+        kind = type(refiner.prompts.box).__name__
+        raise ConfigError(f"prompts.box is a {kind}; the figures show the elastic box, expected BoxPrompt")
+    return refiner.prompts.box
+
+
 def _encode(refiner: PromptedRefiner, subject: Subject) -> Embedding:
     with torch.inference_mode():
         return refiner.backbone.encode(subject.image)
@@ -274,7 +283,7 @@ def _with_parts(
     """The refiner with another combination of prompts, number of rounds and lambda."""
     prompts = refiner.prompts.using(parts)
     if lam is not None:
-        prompts.box = replace(prompts.box, lam=lam)
+        prompts.box = replace(_box_prompt(refiner), lam=lam)
     other = copy(refiner)
     other.prompts, other.iterations = prompts, iterations
     return other

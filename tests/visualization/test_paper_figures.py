@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from samref.cli.illustrate import FIGURES, main, read_subject
+from samref.geometry.frames import unpadded_features
 from samref.geometry.masks import crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap
-from samref.prompts.excavation import unpadded_features
 from samref.refiners.samrefiner import SAMRefiner
 from samref.structures import Embedding
 from samref.visualization import paper_figures as illustrations
