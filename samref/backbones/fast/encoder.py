@@ -1,4 +1,4 @@
-"""How an image encoder is run: rearranged for inference, in the arithmetic and by the compiler that was asked for."""
+"""How an image encoder is run: rearranged for inference, in the chosen arithmetic, compiled or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from samref.errors import ConfigError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # To be changed with whatever changes an embedding by as much as rounding: cached embeddings are filed under it.
-ARITHMETIC = "fused-sdpa-1"
+ARITHMETIC = "fused-sdpa-2"
 
 _Run = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -70,7 +70,7 @@ class Encoder:
         return features.to(torch.float32, copy=True), early.to(torch.float32, copy=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles rearrange the weights anew: packed or compiled ones can be neither."""
+        """Copies and pickles rearrange the weights again: compiled ones can be neither copied nor pickled."""
         return {**self.__dict__, "_prepared": None}
 
     def _current(self) -> _Run:
@@ -79,25 +79,23 @@ class Encoder:
         if self._prepared is None or self._prepared[0] != weights:
             # Outside inference mode, so that later calls may use the weights in either.
             with torch.inference_mode(False), torch.no_grad():
-                packed = self.precision == "fp32" and not self.compiled
-                fast = fast_encoder(self.image_encoder, packed)
+                fast = fast_encoder(self.image_encoder)
             self._prepared = weights, torch.compile(fast, dynamic=False) if self.compiled else fast
         return self._prepared[1]
 
 
-def fast_encoder(image_encoder: Any, packed: bool) -> nn.Module:
+def fast_encoder(image_encoder: Any) -> nn.Module:
     """A packaged image encoder, rearranged for inference.
 
     Args:
         image_encoder: as for `Encoder`.
-        packed: whether inputs will be float32, so that a processor's weights may be laid out for them.
 
     Returns:
         A module from B x 3 x S x S pixels to features and early features.
     """
     device = next(image_encoder.parameters()).device
     if hasattr(image_encoder, "layers"):
-        return FusedTinyViT(image_encoder, Plan.of(device, packed))
+        return FusedTinyViT(image_encoder, Plan.of(device))
     return FastViT(image_encoder, positional_budget(device))
 
 

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from samref.backbones.fast.product import Product
-
 # What lies between two operations of a processor's core stays about this small, and in its cache.
 NUMBERS_PER_THREAD = 1 << 20
 
@@ -27,17 +25,15 @@ class Plan(NamedTuple):
     """How TinyViT is computed.
 
     Attributes:
-        packed: see `Product`.
         numbers: how many may lie between two operations; None: any.
     """
 
-    packed: bool
     numbers: int | None
 
     @classmethod
-    def of(cls, device: torch.device, packed: bool) -> Plan:
+    def of(cls, device: torch.device) -> Plan:
         """What suits a device: strips for a processor's caches, all at once for an accelerator."""
-        return cls(packed, NUMBERS_PER_THREAD * torch.get_num_threads() if device.type == "cpu" else None)
+        return cls(NUMBERS_PER_THREAD * torch.get_num_threads() if device.type == "cpu" else None)
 
     def strip(self, count: int, numbers: int) -> int:
         """How many of `count` things are worked on at once, each of which needs so many numbers."""
@@ -45,7 +41,7 @@ class Plan(NamedTuple):
 
 
 class FusedTinyViT(nn.Module):
-    """The weights of a packaged `TinyViT`, in the order in which they are used; made anew when weights change."""
+    """The weights of a packaged `TinyViT`, in the order in which they are used; made again when weights change."""
 
     def __init__(self, encoder: Any, plan: Plan) -> None:
         """Fuses the weights.
@@ -119,10 +115,27 @@ def convolution(pair: Any) -> Convolution:
     return Convolution(*_folded(pair), pair.c)
 
 
-def pointwise(pair: Any, gelu: bool, packed: bool) -> Product:
+class Linear(nn.Module):
+    """A frozen `x W' + b` of channels-last cells."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        """Keeps the weights, C' x C, and the bias, C'."""
+        super().__init__()
+        self.register_buffer("weight", weight.detach())
+        self.register_buffer("bias", bias.detach())
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """... x C -> ... x C'."""
+        return F.linear(cells, self.weight, self.bias)
+
+
+def pointwise(pair: Any) -> Linear:
     """A packaged `Conv2d_BN` with a 1 x 1 kernel, its batch norm folded in."""
     weight, bias = _folded(pair)
-    return Product(weight.flatten(1), bias, gelu, packed)
+    return Linear(weight.flatten(1), bias)
 
 
 def _folded(pair: Any) -> tuple[Tensor, Tensor]:
@@ -140,18 +153,17 @@ class InvertedBottleneck(nn.Module):
         """Fuses the weights."""
         super().__init__()
         self.plan = plan
-        self.expand, self.mix = pointwise(block.conv1, True, plan.packed), convolution(block.conv2)
-        self.reduce = pointwise(block.conv3, False, plan.packed)
+        self.expand, self.mix, self.reduce = pointwise(block.conv1), convolution(block.conv2), pointwise(block.conv3)
 
     def forward(self, cells: Tensor) -> Tensor:
         """B x H x W x C -> B x H x W x C."""
         batch, height, width, _ = cells.shape
-        size = self.plan.strip(height, batch * width * self.expand.features)
+        size = self.plan.strip(height, batch * width * len(self.expand.weight))
         return torch.cat([self._rows(cells, start, min(start + size, height)) for start in range(0, height, size)], 1)
 
     def _rows(self, cells: Tensor, start: int, stop: int) -> Tensor:
         height = cells.shape[1]
-        hidden = self.expand(cells[:, max(start - 1, 0) : min(stop + 1, height)])
+        hidden = F.gelu(self.expand(cells[:, max(start - 1, 0) : min(stop + 1, height)]))
         above, below = int(start == 0), int(stop == height)
         if above or below:
             hidden = F.pad(hidden, (0, 0, 0, 0, above, below))
@@ -161,15 +173,14 @@ class InvertedBottleneck(nn.Module):
 class Merging(nn.Module):
     """A packaged `PatchMerging`: other channels, and in all stages but one half the rows and columns."""
 
-    def __init__(self, merging: Any, plan: Plan) -> None:
+    def __init__(self, merging: Any) -> None:
         """Fuses the weights."""
         super().__init__()
-        self.first, self.mix = pointwise(merging.conv1, True, plan.packed), convolution(merging.conv2)
-        self.last = pointwise(merging.conv3, False, plan.packed)
+        self.first, self.mix, self.last = pointwise(merging.conv1), convolution(merging.conv2), pointwise(merging.conv3)
 
     def forward(self, cells: Tensor) -> Tensor:
         """B x H x W x C -> B x H' x W' x C'."""
-        merged: Tensor = self.last(F.gelu(self.mix(self.first(cells))))
+        merged: Tensor = self.last(F.gelu(self.mix(F.gelu(self.first(cells)))))
         return merged
 
 
@@ -186,10 +197,9 @@ class Block(nn.Module):
         self.heads: int = attention.num_heads
         self.sizes, self.scale = (attention.key_dim, attention.key_dim, attention.d), attention.scale
         self.attention_norm, self.mlp_norm = attention.norm, mlp.norm
-        self.qkv, self.proj, self.reduce = (
-            Product(layer.weight, layer.bias, False, plan.packed) for layer in (attention.qkv, attention.proj, mlp.fc2)
+        self.qkv, self.proj, self.expand, self.reduce = (
+            Linear(layer.weight, layer.bias) for layer in (attention.qkv, attention.proj, mlp.fc1, mlp.fc2)
         )
-        self.expand = Product(mlp.fc1.weight, mlp.fc1.bias, True, plan.packed)
         self.mix = convolution(block.local_conv)
         bias = attention.attention_biases[:, attention.attention_bias_idxs]
         self.register_buffer("bias", bias.detach().contiguous())
@@ -197,10 +207,12 @@ class Block(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         """B x H x W x C -> B x H x W x C."""
         windows, padded = window_partition(cells, self.window)
-        attended = self._in_groups(self._attend, windows.flatten(1, 2), self.qkv.features)
+        attended = self._in_groups(self._attend, windows.flatten(1, 2), len(self.qkv.weight))
         merged = window_unpartition(attended, self.window, padded, cells.shape[1:3])
         cells = self.mix(cells + merged)
-        return self._in_groups(self._digest, cells.flatten(0, 2)[:, None], self.expand.features).view(cells.shape)
+        return self._in_groups(self._feed_forward, cells.flatten(0, 2)[:, None], len(self.expand.weight)).view(
+            cells.shape
+        )
 
     def _in_groups(self, function: Callable[[Tensor], Tensor], windows: Tensor, channels: int) -> Tensor:
         """Applies a function to N x T x C, group by group of the first axis; in between it has so many channels."""
@@ -211,20 +223,20 @@ class Block(nn.Module):
         """N x T x C -> N x T x C."""
         parts = self.qkv(self.attention_norm(windows)).unflatten(2, (self.heads, -1)).split(self.sizes, dim=3)
         query, key, value = (part.transpose(1, 2) for part in parts)
-        found = F.scaled_dot_product_attention(query, key, value, self.bias[None], scale=self.scale)
-        projected: Tensor = self.proj(found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, self.bias[None], scale=self.scale)
+        projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return projected
 
-    def _digest(self, cells: Tensor) -> Tensor:
-        digested: Tensor = self.reduce(self.expand(self.mlp_norm(cells))) + cells
-        return digested
+    def _feed_forward(self, cells: Tensor) -> Tensor:
+        mixed: Tensor = self.reduce(F.gelu(self.expand(self.mlp_norm(cells)))) + cells
+        return mixed
 
 
 def _stage(layer: Any, plan: Plan) -> Iterator[nn.Module]:
     for block in layer.blocks:
         yield Block(block, plan) if hasattr(block, "attn") else InvertedBottleneck(block, plan)
     if layer.downsample is not None:
-        yield Merging(layer.downsample, plan)
+        yield Merging(layer.downsample)
 
 
 def _layer_norm(cells: Tensor, norm: Any) -> Tensor:

@@ -1,9 +1,7 @@
 import pytest
 import torch
 
-from samref.backbones.fast import product
 from samref.backbones.fast.modules import import_hq
-from samref.backbones.fast.product import Product
 from samref.backbones.fast.tiny_vit import FusedTinyViT, Plan
 
 
@@ -50,42 +48,24 @@ def assert_same(outputs, expected):
         assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_outputs_are_the_packaged_modules(encoder, pixels, expected, packed):
-    assert_same(FusedTinyViT(encoder, Plan.of(pixels.device, packed))(pixels), expected)
+def test_outputs_are_the_packaged_modules(encoder, pixels, expected):
+    assert_same(FusedTinyViT(encoder, Plan.of(pixels.device))(pixels), expected)
 
 
 # 5 * 256 * 32: strips of five rows in the first stage, which 256 rows do not divide into.
 @pytest.mark.parametrize("numbers", [1 << 12, 5 * 256 * 32, None])
 def test_strips_do_not_show(encoder, pixels, expected, numbers):
-    assert_same(FusedTinyViT(encoder, Plan(True, numbers))(pixels), expected)
+    assert_same(FusedTinyViT(encoder, Plan(numbers))(pixels), expected)
 
 
 def test_images_of_a_batch_do_not_meet(encoder, pixels, expected):
     twice = torch.cat([torch.zeros_like(pixels), pixels])
-    assert_same([part[1:] for part in FusedTinyViT(encoder, Plan(True, 1 << 20))(twice)], expected)
+    assert_same([part[1:] for part in FusedTinyViT(encoder, Plan(1 << 20))(twice)], expected)
 
 
 def test_rearranging_leaves_the_random_state_and_the_weights_alone(encoder):
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     state = torch.get_rng_state()
-    FusedTinyViT(encoder, Plan(True, None))
+    FusedTinyViT(encoder, Plan(None))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[key], value) for key, value in encoder.state_dict().items())
-
-
-@pytest.mark.parametrize("gelu", [False, True])
-@pytest.mark.parametrize("bias", [torch.linspace(-1, 1, 5), None])
-def test_packed_products_are_plain_ones(gelu, bias):
-    generator = torch.Generator().manual_seed(0)
-    weight, rows = torch.randn(5, 7, generator=generator), torch.randn(2, 3, 7, generator=generator)
-    expected = torch.nn.functional.linear(rows, weight, bias)
-    expected = torch.nn.functional.gelu(expected) if gelu else expected
-    for packed in (True, False):
-        torch.testing.assert_close(Product(weight, bias, gelu, packed)(rows), expected, atol=1e-6, rtol=1e-6)
-
-
-def test_a_torch_without_packing_multiplies_plainly(monkeypatch):
-    monkeypatch.setattr(product, "_packed", lambda weight: None)
-    weight = torch.eye(3)
-    assert torch.equal(Product(weight, None, packed=True)(weight), weight)
