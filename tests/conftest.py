@@ -16,6 +16,6 @@ settings.load_profile("samref")
 @pytest.fixture(scope="session")
 def mobile_sam():
     """MobileSAM with its published weights, fetched once into the user's cache."""
-    from samref.backbones.build import build_backbone
+    from samref.backbones.open import build_backbone
 
     return build_backbone("mobile_sam")

@@ -1,4 +1,4 @@
-"""From a configuration to a backbone, behind a cache of embeddings where one is worth it."""
+"""From a name or a configuration to a backbone, behind a cache of embeddings where one is worth it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache import CachedBackbone, EmbeddingStore, embeddings_folder
-from samref.config.compose import build
+from samref.config.compose import build, compose_config
 from samref.config.validate import check_kinds
 from samref.errors import ConfigError
 
@@ -59,6 +59,22 @@ def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
         return backbone
     store = EmbeddingStore(embeddings_folder(), options["cache_max_gb"])
     return cast(Backbone, CachedBackbone(backbone, store, precision))
+
+
+def build_backbone(name: str, device: str = "cpu", **options: Any) -> Backbone:
+    """A frozen backbone with its weights and without a cache.
+
+    Args:
+        name: option of the group `backbone`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        **options: `weights`, `sha256`, `precision`, `compile`; see `conf/backbone`.
+
+    Raises:
+        ConfigError: for an unknown name, or values that make no sense.
+        WeightsError: when the weights cannot be found, verified or loaded.
+    """
+    cfg = compose_config([f"backbone={name}", "backbone.cache=false"]).backbone
+    return open_backbone(cfg, device=device, **options)
 
 
 def in_sweep() -> bool:

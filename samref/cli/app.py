@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from samref.backbones.backbone import Backbone
-from samref.backbones.last_image import LastImage
+from samref.backbones.cache import CachedBackbone, LastEmbedding
 from samref.backbones.open import open_backbone
 from samref.cli.page import CHOICES, KEYS, Setting, Trial, changed_settings, default_settings, make_trial
 from samref.config.compose import compose_config
@@ -88,7 +88,7 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
         backbone: the model that refines.
         name: what it is called on a command line.
     """
-    patient = cast(Backbone, LastImage(backbone))
+    patient = cast(Backbone, CachedBackbone(backbone, LastEmbedding()))
     plain: dict[str, Any] = {"format": "jpeg", "interactive": False, "show_label": False, "buttons": ["fullscreen"]}
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as page:
         gr.Markdown(f"### {TITLE}\n{HINT} Orange is the rough mask, blue the refined one. Model: `{name}`.")

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from samref.backbones.backbone import Backbone
-from samref.backbones.last_image import LastImage
+from samref.backbones.cache import CachedBackbone, LastEmbedding
 from samref.config.compose import build, compose_config
 from samref.errors import InputError, SamrefError
 from samref.io.atomic import write_png
@@ -50,7 +50,7 @@ def draw(options: argparse.Namespace, subject: Subject) -> None:
     """Writes the figures that were asked for, and says where."""
     refiner = SAMRefiner.from_pretrained(options.backbone, options.device, overrides=options.overrides)
     # All figures are of one image: it is encoded once.
-    refiner.backbone = cast(Backbone, LastImage(refiner.backbone))
+    refiner.backbone = cast(Backbone, CachedBackbone(refiner.backbone, LastEmbedding()))
     merge = build(compose_config(["dataset=voc", *options.overrides]).dataset.stm)
     figures: dict[str, Callable[[], Canvas]] = {
         "prompts": lambda: draw_prompts(refiner, subject),

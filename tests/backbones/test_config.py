@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 from hydra.utils import get_class
 
-from samref.backbones.build import BACKBONES
 from samref.backbones.open import CacheOptions
+from samref.backbones.weights import CHECKPOINTS
 from samref.config.compose import compose_config
 
 FOLDER = Path(__file__).parents[2] / "conf" / "backbone"
 OPTIONS = sorted(path.stem for path in FOLDER.glob("[!_]*.yaml"))
 
 
-def test_there_is_an_option_for_every_backbone():
-    assert set(OPTIONS) == {*BACKBONES, "tiny"}
+def test_there_is_an_option_for_all_published_weights():
+    assert set(CHECKPOINTS) <= set(OPTIONS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -22,4 +22,3 @@ def test_an_options_keys_are_the_constructors_arguments_and_those_of_the_cache(o
     backbone = get_class(config._target_)
     assert set(config) - {"_target_"} == {*inspect.signature(backbone).parameters, *CacheOptions.__annotations__}
     assert config.name == option
-    assert option == "tiny" or backbone is BACKBONES[option]

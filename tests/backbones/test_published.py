@@ -4,12 +4,11 @@ import pytest
 import torch
 from segment_anything import sam_model_registry
 
-from samref.backbones.build import BACKBONES, build_backbone
 from samref.backbones.fast.modules import hq_sam_modules, import_hq, mobile_sam_modules, sam_modules
 from samref.backbones.hq_sam import HqSam
+from samref.backbones.open import build_backbone
 from samref.backbones.sam import Sam
 from samref.backbones.sam_backbone import SamBackbone
-from samref.backbones.weights import CHECKPOINTS
 from samref.errors import ConfigError, WeightsError
 from tests.backbones.prompting import packaged_embeddings, random_image, random_prompts
 
@@ -97,12 +96,8 @@ def test_a_checkpoint_of_another_model_is_named_by_its_keys(hq_tiny, tmp_path):
         build_backbone("mobile_sam", weights=str(path))
 
 
-def test_every_backbone_has_published_weights():
-    assert BACKBONES.keys() == CHECKPOINTS.keys()
-
-
 def test_unknown_names_are_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'vit_x'.*mobile_sam.*hq_vit_h"):
+    with pytest.raises(ConfigError, match=r"'backbone/vit_x'.*hq_vit_h.*mobile_sam"):
         build_backbone("vit_x")
     with pytest.raises(ConfigError, match=r"'vit_x'.*vit_b"):
         Sam("vit_x")

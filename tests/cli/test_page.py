@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samref.backbones.last_image import LastImage
+from samref.backbones.cache import CachedBackbone, LastEmbedding
 from samref.backbones.tiny import TinySam
 from samref.cli.page import (
     CHOICES,
@@ -73,7 +73,7 @@ def test_pictures_show_the_image_with_what_was_mined_and_made(given, counting):
 
 
 def test_an_image_is_encoded_once_for_all_settings(given, counting):
-    patient = LastImage(counting)
+    patient = CachedBackbone(counting, LastEmbedding())
     for settings in ({}, {"prompts": "point"}, {"refiner.iterations": 3}, {"prompts.mask.omega": 30}):
         make_trial(patient, *given, settings)
     assert counting.encoded == 1
@@ -99,7 +99,7 @@ def test_every_setting_reaches_the_configuration(key):
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_every_choice_runs(key, given, counting):
-    patient = LastImage(counting)
+    patient = CachedBackbone(counting, LastEmbedding())
     for choice in CHOICES[key]:
         assert make_trial(patient, *given, {key: choice, "refiner.iterations": 2}).mask.shape == SIZE
 

@@ -1,6 +1,7 @@
-"""Image embeddings kept on disk: sweeps encode once. Also a command: `python -m samref.backbones.cache`."""
+"""Image embeddings kept on disk or in memory, so that no image is encoded twice; a command: `-m samref.backbones.cache`."""
 
 from samref.backbones.cache.cached_backbone import PRECISIONS, CachedBackbone
+from samref.backbones.cache.memory import LastEmbedding
 from samref.backbones.cache.store import EmbeddingStore, embeddings_folder
 
-__all__ = ["PRECISIONS", "CachedBackbone", "EmbeddingStore", "embeddings_folder"]
+__all__ = ["PRECISIONS", "CachedBackbone", "EmbeddingStore", "LastEmbedding", "embeddings_folder"]

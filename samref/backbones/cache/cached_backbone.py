@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache.entry import Tensors, embedding_key
-from samref.backbones.cache.store import EmbeddingStore
 from samref.backbones.sam_backbone import check_image
 from samref.backbones.weights.checkpoint import content_sha256
 from samref.errors import ConfigError
@@ -19,6 +19,22 @@ from samref.geometry.frames import resized_size
 from samref.structures import Candidates, Embedding, Prompts
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+class Store(Protocol):
+    """Where embeddings are kept, by group and key: `EmbeddingStore` on disk, `LastEmbedding` in memory."""
+
+    def read(self, group: str, key: str) -> Tensors | None:
+        """The tensors of an entry, or None."""
+        ...
+
+    def write(self, group: str, key: str, tensors: Tensors) -> None:
+        """Adds an entry."""
+        ...
+
+    def encoding(self, key: str) -> AbstractContextManager[None]:
+        """Held while an image is encoded, so that nobody else encodes it too."""
+        ...
 
 
 class CachedBackbone(nn.Module):
@@ -32,7 +48,7 @@ class CachedBackbone(nn.Module):
 
     uncached: Any
 
-    def __init__(self, backbone: Backbone, store: EmbeddingStore, precision: str) -> None:
+    def __init__(self, backbone: Backbone, store: Store, precision: str = "fp32") -> None:
         """Wraps a backbone.
 
         Args:

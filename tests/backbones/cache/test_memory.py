@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from samref.backbones.last_image import LastImage
+from samref.backbones.cache import CachedBackbone, LastEmbedding
 from samref.refiners.samrefiner import SAMRefiner
 from tests.factories import blob, photo
 
 
-def test_only_another_image_is_encoded_anew(monkeypatch):
+def test_only_another_image_is_encoded_again(monkeypatch):
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu")
     encoded, plain = [], refiner.backbone
     encode = plain.encode
     monkeypatch.setattr(plain, "encode", lambda image: encoded.append(1) or encode(image))
     image, mask = photo((40, 60), 0), blob((40, 60), 0)
     expected = refiner.refine(image, mask)
-    refiner.backbone = LastImage(plain)
+    refiner.backbone = CachedBackbone(plain, LastEmbedding())
     for _ in range(3):
         result = refiner.refine(image.copy(), mask)
         assert (result.masks == expected.masks).all()
