@@ -1,4 +1,4 @@
-"""Image embeddings kept on disk or in memory, so that no image is encoded twice; a command: `-m samref.backbones.cache`."""
+"""Image embeddings on disk or in memory: no image is encoded twice. Also a command: `python -m samref.backbones.cache`."""
 
 from samref.backbones.cache.cached_backbone import PRECISIONS, CachedBackbone
 from samref.backbones.cache.memory import LastEmbedding
