@@ -68,6 +68,38 @@ class OverlapScorer(nn.Module):
         return {"coarse": self.coarse.compute(), "refined": refined}
 
 
+class RegionScorer(nn.Module):
+    """As `OverlapScorer`, for objects that are refined region by region: the regions of an object are joined first.
+
+    Reads `meta` of a sample: `objects`, N indices of the objects that the masks are regions of, and `object_truth`,
+    M x H x W bool.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coarse, self.refined = Overlap(), Overlap()
+
+    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+        """See `Scorer`; every region has its object's numbers."""
+        objects, truth = sample.meta["objects"], sample.meta["object_truth"]
+        columns: Columns = {}
+        for name, metric, masks in (
+            ("coarse", self.coarse, sample.masks),
+            ("refined", self.refined, refinement.masks),
+        ):
+            joined = np.zeros_like(truth)
+            for index, mask in zip(objects, masks, strict=True):
+                joined[index] |= mask
+            counts = overlap_per_mask(joined, truth)
+            metric.update(counts=counts)
+            columns |= {key: values[objects] for key, values in _overlap_columns(name, counts).items()}
+        return columns
+
+    def compute(self) -> Scores:
+        """See `Scorer`."""
+        return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
+
+
 class AveragePrecisionScorer:
     """AP of boxes, masks and boundaries, before and after; both from run lengths, evaluated at the end."""
 

@@ -66,7 +66,7 @@ def test_settings_reach_nested_options_and_unknown_ones_are_named(tmp_path):
     voc = make_voc(tmp_path)
     data = configured("voc", [f"root={voc.root}", f"coarse={voc.coarse}", "stm.enabled=false", "truth=null"])
     assert (data.stm.enabled, data.protocol) == (False, "none")
-    with pytest.raises(ConfigError, match="no option rot; expected one of root"):
+    with pytest.raises(ConfigError, match=r"no option rot; expected one of .*root"):
         configured("voc", ["rot=x"])
     with pytest.raises(ConfigError, match="KEY=VALUE"):
         configured("voc", ["root"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from samref.datasets.folder.mask_files import (
 from samref.datasets.folder.matching import Pairing, list_images, pair_files
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.images import printable, read_image
+from samref.metrics.scorers import OverlapScorer, RegionScorer
+from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import BoolArray, Refinement, Sample
 
 LAYOUT = "images in dataset.images, masks of the same name in dataset.masks (a.jpg: a.png, or a_1.png, a_2.png, ...)"
@@ -34,8 +37,9 @@ class Folder(MaskDataset):
     label. Refined files have the coarse ones' names, format, mode, values, palette and metadata; a mask that did not
     change is copied byte by byte.
 
-    A sample's object ids are names of mask files, with `:LABEL` behind that of a label map. Its `meta`: `files` and
-    `labels`, one a mask, `all_files`, and `coarse`, the masks' folder.
+    A sample's object ids are names of mask files, with `:LABEL` behind that of a label map, and `:REGION` behind it
+    where split-then-merge makes several regions of a label. Its `meta`: `files` and `labels`, one a mask, `all_files`,
+    and `coarse`, the masks' folder; where labels are split and there is ground truth, also what `RegionScorer` reads.
 
     Attributes:
         problems: files that fit nothing; they do not stop the run.
@@ -52,6 +56,7 @@ class Folder(MaskDataset):
         truth: str | Path | None = None,
         label_maps: bool | str = "auto",
         threshold: int | None = None,
+        stm: SplitThenMerge | None = None,
     ) -> None:
         """Pairs the files; none is read yet.
 
@@ -63,6 +68,7 @@ class Folder(MaskDataset):
                 without it are left out and reported.
             label_maps: `auto` (palette images with more than two values), True (every file), or False.
             threshold: grey values from here on are foreground, in masks that hold more than two values.
+            stm: how the masks of a label map are split into regions, or None: each is refined whole.
 
         Raises:
             ConfigError: for another value of `label_maps`.
@@ -71,6 +77,7 @@ class Folder(MaskDataset):
         if label_maps not in _LABEL_MAPS:
             raise ConfigError(f"dataset.label_maps is '{label_maps}'; expected auto, true or false")
         self.label_maps, self.threshold = _LABEL_MAPS[label_maps], threshold
+        self.stm = stm if stm is not None and stm.enabled else None
         self.images, self.masks = _folder(images, "images"), _folder(masks, "masks")
         self.truth = None if truth is None else _folder(truth, "truth")
         self.protocol = "none" if truth is None else "overlap"
@@ -98,23 +105,29 @@ class Folder(MaskDataset):
         for path, content in zip(pairing.masks, found, strict=True):
             _check_size(self.masks / path, content.masks.shape[1:], self.images / pairing.image, size)
         names = [(path, label) for path, f in zip(pairing.masks, found, strict=True) for label in f.objects]
-        return Sample(
-            image,
-            np.concatenate([content.masks for content in found]),
-            pairing.image_id,
-            tuple(printable(path.name) + ("" if label is None else f":{label}") for path, label in names),
-            truth=self._truth(pairing, found, size),
-            meta={
-                "files": tuple(str(path) for path, _ in names),
-                "labels": tuple(label for _, label in names),
-                "all_files": tuple(str(path) for path in pairing.masks),
-                "coarse": str(self.masks),
-            },
-        )
+        object_ids = [printable(path.name) + ("" if label is None else f":{label}") for path, label in names]
+        masks, truth = np.concatenate([content.masks for content in found]), self._truth(pairing, found, size)
+        meta: dict[str, Any] = {"all_files": tuple(str(path) for path in pairing.masks), "coarse": str(self.masks)}
+        if self.stm is not None:
+            regions = [
+                mask[None] if name[1] is None else self._regions(mask) for mask, name in zip(masks, names, strict=True)
+            ]
+            objects = np.repeat(np.arange(len(regions)), [len(parts) for parts in regions])
+            meta |= {"objects": objects, "object_truth": truth}
+            names, object_ids = [names[k] for k in objects], list(_numbered(object_ids, regions))
+            masks, truth = np.concatenate([np.zeros((0, *size), bool), *regions]), None
+        meta |= {"files": tuple(str(path) for path, _ in names), "labels": tuple(label for _, label in names)}
+        return Sample(image, masks, pairing.image_id, tuple(object_ids), truth=truth, meta=meta)
 
     def image_id(self, index: int) -> str:
         """Path below the folder of images, without suffix."""
         return self.pairings[index].image_id
+
+    def scorer(self, image_ids: Iterable[Any] | None = None) -> OverlapScorer | RegionScorer | None:
+        """IoU and boundary IoU, of each object as a whole."""
+        if not self.scored:
+            return None
+        return OverlapScorer() if self.stm is None else RegionScorer()
 
     def outputs(self, index: int) -> tuple[Path, ...]:
         """The files, below the output folder, that the masks of a sample are written to; nothing is read."""
@@ -128,6 +141,12 @@ class Folder(MaskDataset):
         """
         self._keep_out(output)
         return FolderWriter(output)
+
+    def _regions(self, mask: BoolArray) -> BoolArray:
+        assert self.stm is not None
+        regions = self.stm(mask)
+        # The released rule drops specks; a label of nothing else stays whole.
+        return regions if len(regions) else mask[None]
 
     def _pair(self) -> tuple[list[Pairing], list[Any]]:
         folders = [folder for folder in (self.images, self.masks, self.truth, self.output) if folder is not None]
@@ -169,6 +188,12 @@ class Folder(MaskDataset):
                     f"dataset.output={printable(output)} lies in dataset.{name}={printable(folder)}; "
                     "choose a folder outside, so that the input stays as it is"
                 )
+
+
+def _numbered(object_ids: list[str], regions: list[BoolArray]) -> Iterator[str]:
+    """The id of each region: of an object of several, with its number from 1."""
+    for name, parts in zip(object_ids, regions, strict=True):
+        yield from [name] if len(parts) == 1 else (f"{name}:{k}" for k in range(1, len(parts) + 1))
 
 
 class FolderWriter:

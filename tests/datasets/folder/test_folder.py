@@ -8,6 +8,7 @@ from PIL import Image
 
 from samref.datasets.folder.folder import Folder
 from samref.errors import ConfigError, DatasetError, InputError
+from samref.prompts.split_then_merge import SplitThenMerge
 from tests.factories import PALETTE, blob, make_folder, save_mask, save_photo
 from tests.factories_benchmarks import refined
 
@@ -256,3 +257,50 @@ def test_unicode_names_go_in_and_out(tmp_path):
 def test_label_maps_takes_three_values(root):
     with pytest.raises(ConfigError, match="label_maps is 'maybe'; expected auto, true or false"):
         folder(root, label_maps="maybe")
+
+
+STM = SplitThenMerge(enabled=True, rule="paper", mu=0.5)
+
+
+def in_two_parts(root):
+    values = np.zeros(SIZE, np.uint8)
+    values[2:12, 2:12], values[30:40, 60:70], values[20:24, 2:6] = 1, 1, 3
+    save_labels(root / "masks" / "a.png", values)
+    return values
+
+
+def test_regions_of_a_label_are_refined_one_by_one_and_written_as_one_label(root, tmp_path):
+    values = in_two_parts(root)
+    data = folder(root, stm=STM)
+    sample = data[0]
+    assert sample.object_ids == ("a.png:1:1", "a.png:1:2", "a.png:3")
+    assert sample.masks.sum(axis=(1, 2)).tolist() == [100, 100, 16]
+    assert data[1].object_ids == ("b.png",)
+    write(data, tmp_path / "out", lambda s: np.roll(s.masks, 1, axis=2))
+    assert (np.array(Image.open(tmp_path / "out" / "a.png")) == np.roll(values, 1, axis=1)).all()
+    assert folder(root, stm=SplitThenMerge(enabled=False, rule="paper", mu=0.5))[0].object_ids == ("a.png:1", "a.png:3")
+
+
+def test_regions_are_scored_as_the_objects_they_are_parts_of(root):
+    values = in_two_parts(root)
+    save_labels(root / "truth" / "a.png", np.roll(values, 2, axis=1))
+    split, whole = folder(root, truth=root / "truth", stm=STM), folder(root, truth=root / "truth")
+    scores = []
+    for data in (split, whole):
+        scorer, sample = data.scorer(), data[0]
+        columns = scorer.update(sample, refined(np.roll(sample.masks, 1, axis=2)))
+        scores.append(scorer.compute())
+        # A shift by 2 of squares with side 10: (8 / 12); by 1: 9 / 11.
+        assert columns["coarse_iou"][0] == pytest.approx(8 / 12)
+        assert columns["refined_iou"].tolist() == pytest.approx([9 / 11] * (len(sample.masks) - 1) + [3 / 5])
+    assert scores[0]["coarse"] == scores[1]["coarse"]
+    assert scores[0]["refined"].items() <= scores[1]["refined"].items()
+
+
+def test_a_label_of_specks_alone_stays_whole(root):
+    values = np.zeros(SIZE, np.uint8)
+    values[::8, ::8] = 2
+    save_labels(root / "masks" / "a.png", values)
+    sample = folder(root, stm=SplitThenMerge(enabled=True, rule="released", mu=0.5))[0]
+    assert (sample.masks == (values == 2)).all()
+    assert sample.object_ids == ("a.png:2",)
