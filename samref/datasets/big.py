@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samref.datasets.dataset import MaskDataset
+from samref.datasets.simulated import Defects
 from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_png
 from samref.io.images import BENCHMARK_THRESHOLD, read_image, read_mask
@@ -27,11 +28,21 @@ class BigDataset(MaskDataset):
     name = "big"
     protocol = "boundary_accuracy"
 
-    def __init__(self, root: str | Path | None) -> None:
+    def __init__(
+        self,
+        root: str | Path | None,
+        defects: str | None = None,
+        strengths: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
         """Verifies the folder.
 
         Args:
             root: folder with the files.
+            defects: kind of coarse masks made from the truth in place of those on disk, see
+                `samref.datasets.coarse_kinds`; None: those on disk.
+            strengths: how strong these defects are.
+            seed: of the defects.
 
         Raises:
             DatasetError: if it is missing, or a name lacks one of its three files.
@@ -42,6 +53,7 @@ class BigDataset(MaskDataset):
                 f"{root or f'the root of {self.name}'} is not a folder; give dataset.root=DIR ({source})"
             )
         self.root = Path(root)
+        self.defects = Defects.of(defects, seed, strengths)
         present = {path.name for path in self.root.iterdir()}
         ends = ("_gt.png", "_seg.png")
         self._names = sorted({name.removesuffix(end) for name in present for end in ends if name.endswith(end)})
@@ -75,7 +87,8 @@ class BigDataset(MaskDataset):
         image = read_image(self.root / str(self._images[name]))
         size = (image.shape[0], image.shape[1])
         coarse, truth = (self._read(f"{name}_{kind}.png", size)[None] for kind in ("seg", "gt"))
-        return Sample(image, coarse, name, ("seg",), truth=truth, meta={"file": f"{name}_seg.png"})
+        sample = Sample(image, coarse, name, ("seg",), truth=truth, meta={"file": f"{name}_seg.png"})
+        return sample if self.defects is None else self.defects.applied(sample)
 
     def image_id(self, index: int) -> str:
         """The files' common name."""

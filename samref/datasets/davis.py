@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.defects import stable_seed
-from samref.datasets.defects_cache import kept_defects
+from samref.datasets.simulated import Defects
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.atomic import write_png
 from samref.io.images import read_image, read_labels, read_mask
@@ -33,13 +34,27 @@ class Davis585(MaskDataset):
     name = "davis585"
     protocol = "overlap"
 
-    def __init__(self, root: str | None, init: str = "sp", sequences: Sequence[str] | str | None = None) -> None:
+    def __init__(
+        self,
+        root: str | None,
+        init: str = "sp",
+        sequences: Sequence[str] | str | None = None,
+        defects: str | None = None,
+        strengths: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        cache: str | None = None,
+    ) -> None:
         """Finds and checks the files.
 
         Args:
             root: folder of the sequences.
             init: which coarse masks: `sp` (super-pixel defects, the paper's) or `stm`.
             sequences: only these, or None for all.
+            defects: kind of coarse masks made from the truth in place of those on disk, see
+                `samref.datasets.coarse_kinds`; None: those on disk.
+            strengths: how strong these defects are.
+            seed: of the defects.
+            cache: folder that keeps super-pixel defects, or None.
 
         Raises:
             DatasetError: if the folder or files in it are missing.
@@ -49,6 +64,7 @@ class Davis585(MaskDataset):
         layout = "<sequence>/00009.jpg, object1_00009.png and init_sp_object1_00009.png"
         self.root = existing_root(root, self.name, layout, DAVIS585_SOURCE)
         self.init = init
+        self.defects = Defects.of(defects, seed, strengths, cache)
         folders = sorted(path for path in self.root.iterdir() if path.is_dir())
         if sequences is not None:
             folders = _named(self.root, folders, sequences)
@@ -73,7 +89,8 @@ class Davis585(MaskDataset):
         size = (image.shape[0], image.shape[1])
         truth = [_mask(frame.parent / f"{name}_{frame.stem}.png", size) for name in objects]
         coarse = [_mask(frame.parent / self._coarse_name(name, frame.stem), size) for name in objects]
-        return Sample(image, np.stack(coarse), self.image_id(index), objects, truth=np.stack(truth))
+        sample = Sample(image, np.stack(coarse), self.image_id(index), objects, truth=np.stack(truth))
+        return sample if self.defects is None else self.defects.applied(sample)
 
     def writer(self, output: Path) -> MaskWriter:
         """Writes `<sequence>/init_sp_object1_00009.png`, named and encoded as the coarse masks are."""
@@ -102,6 +119,8 @@ class Davis(MaskDataset):
         every: int = 1,
         seed: int = 0,
         cache: str | None = None,
+        defects: str = "superpixel",
+        strengths: Mapping[str, Any] | None = None,
     ) -> None:
         """Finds and checks the files.
 
@@ -111,7 +130,9 @@ class Davis(MaskDataset):
             split: name of the list in `ImageSets/<year>`.
             every: only every so-many-th frame of a sequence.
             seed: of the simulated defects.
-            cache: folder that keeps the simulated masks, so that the jobs of a sweep make them once; or None.
+            cache: folder that keeps super-pixel defects, so that the jobs of a sweep make them once; or None.
+            defects: kind of coarse masks, see `samref.datasets.coarse_kinds`.
+            strengths: how strong the defects are.
 
         Raises:
             DatasetError: if the folder or files in it are missing.
@@ -123,7 +144,7 @@ class Davis(MaskDataset):
         layout = f"JPEGImages/480p, Annotations/480p and ImageSets/{year}/{split}.txt"
         self.root = existing_root(root, self.name, layout, DAVIS_SOURCE)
         self.year, self.seed = year, seed
-        self.cache = None if cache is None else Path(cache).expanduser()
+        self.defects = Defects(defects, seed, strengths, cache)
         listed = self.root / "ImageSets" / str(year) / f"{split}.txt"
         if year == 2016 and not listed.is_file():
             # The first edition's own archive names this folder by resolution.
@@ -152,12 +173,8 @@ class Davis(MaskDataset):
         check_size(self._annotation(frame), (labels.shape[0], labels.shape[1]), (image.shape[0], image.shape[1]))
         ids = tuple(int(k) for k in np.unique(labels) if k not in (0, 255)) if self.year == 2017 else (1,)
         truth = [labels == k if self.year == 2017 else labels > 0 for k in ids]
-        coarse = [
-            kept_defects(image, mask, stable_seed(image_id, k, self.seed), self.cache) if mask.any() else mask
-            for k, mask in zip(ids, truth, strict=True)
-        ]
-        shape = (len(ids), image.shape[0], image.shape[1])
-        masks, real = (np.array(part, dtype=bool).reshape(shape) for part in (coarse, truth))
+        real = np.array(truth, dtype=bool).reshape(len(ids), image.shape[0], image.shape[1])
+        masks = self.defects.masks(image, real, [stable_seed(image_id, k, self.seed) for k in ids])
         return Sample(image, masks, image_id, tuple(f"object{k}" for k in ids), truth=real)
 
     def writer(self, output: Path) -> MaskWriter:

@@ -16,6 +16,7 @@ from samref.io.coco_files import read_json
 from samref.metrics.average_precision import AveragePrecision
 from samref.metrics.boundary_accuracy import BoundaryAccuracy
 from samref.metrics.coco_records import check_ground_truth
+from samref.metrics.harm import Harm
 from samref.metrics.overlap import Overlap, OverlapCounts, overlap_per_mask
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.metrics.semantic import SemanticIoU
@@ -38,11 +39,11 @@ class Scorer(Protocol):
 
 
 class OverlapScorer(nn.Module):
-    """IoU, mean IoU, boundary IoU and, for refiners that choose among candidates, top-1 accuracy."""
+    """IoU, mean IoU, boundary IoU, harm and, for refiners that choose among candidates, top-1 accuracy."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.coarse, self.refined, self.top1 = Overlap(), Overlap(), SelectionAccuracy()
+        self.coarse, self.refined, self.harm, self.top1 = Overlap(), Overlap(), Harm(), SelectionAccuracy()
 
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
         """See `Scorer`."""
@@ -50,6 +51,7 @@ class OverlapScorer(nn.Module):
         coarse, refined = overlap_per_mask(sample.masks, truth), overlap_per_mask(refinement.masks, truth)
         self.coarse.update(counts=coarse)
         self.refined.update(counts=refined)
+        self.harm.update(coarse["iou"], refined["iou"])
         columns = {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
         if refinement.candidate_iou is None:
             # Without candidates there is nothing to count; torchmetrics warns of a metric without an update.
@@ -64,7 +66,11 @@ class OverlapScorer(nn.Module):
         """See `Scorer`."""
         # Computed on every process alike, because it is where they exchange their counts.
         top1 = self.top1.compute()
-        refined = {**self.refined.compute(), **(top1 if not math.isnan(top1["top1_acc"]) else {})}
+        refined = {
+            **self.refined.compute(),
+            **self.harm.compute(),
+            **(top1 if not math.isnan(top1["top1_acc"]) else {}),
+        }
         return {"coarse": self.coarse.compute(), "refined": refined}
 
 

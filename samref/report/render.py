@@ -14,6 +14,7 @@ from samref.report.comparison import Measured
 from samref.report.published import PublishedTable
 
 LABELS = {
+    "harm": "made worse",
     "iou": "IoU",
     "iou_mean": "mean IoU",
     "boundary_iou": "boundary IoU",

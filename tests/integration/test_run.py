@@ -36,7 +36,7 @@ def test_a_run_leaves_the_promised_report(run, tmp_path):
         "git", "seed", "started", "finished",
     }  # fmt: skip
     assert promised <= set(report)
-    assert set(report["metrics"]["refined"]) == {"iou", "iou_mean", "boundary_iou", "top1_acc"}
+    assert set(report["metrics"]["refined"]) == {"iou", "iou_mean", "boundary_iou", "harm", "top1_acc"}
     assert report["counts"]["images"] == 4
     assert report["counts"]["masks"] == 8
     assert {"encode", "excavate", "decode", "postprocess", "total"} <= set(report["timing"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from samref.datasets.dataset import MaskDataset, MaskWriter
-from samref.datasets.defects import simulate_defects, stable_seed
+from samref.datasets.defects import stable_seed
 from samref.datasets.scenes.render import render_scene
+from samref.datasets.simulated import Defects
 from samref.errors import ConfigError
 from samref.io.atomic import write_png
 from samref.structures import BoolArray, Refinement, Sample
@@ -31,7 +33,13 @@ class Scenes(MaskDataset):
     protocol = "overlap"
 
     def __init__(
-        self, length: int = 20, size: Sequence[int] = (480, 640), objects: Sequence[int] = (2, 4), seed: int = 0
+        self,
+        length: int = 20,
+        size: Sequence[int] = (480, 640),
+        objects: Sequence[int] = (2, 4),
+        seed: int = 0,
+        defects: str = "superpixel",
+        strengths: Mapping[str, Any] | None = None,
     ) -> None:
         """Chooses the scenes; they are painted when asked for.
 
@@ -40,6 +48,8 @@ class Scenes(MaskDataset):
             size: [H, W] of the images.
             objects: [fewest, most] objects of an image, both included.
             seed: of pictures and defects.
+            defects: kind of coarse masks, see `samref.datasets.coarse_kinds`.
+            strengths: how strong the defects are.
 
         Raises:
             ConfigError: for a value out of range.
@@ -51,6 +61,7 @@ class Scenes(MaskDataset):
         if len(objects) != 2 or not 1 <= objects[0] <= objects[1] <= MAX_OBJECTS:
             raise ConfigError(f"dataset.objects is {list(objects)}; expected [fewest, most] within 1 to {MAX_OBJECTS}")
         self.length, self.seed = length, seed
+        self.defects = Defects(defects, seed, strengths)
         self.size, self.objects = (int(size[0]), int(size[1])), (int(objects[0]), int(objects[1]))
 
     def __len__(self) -> int:
@@ -59,7 +70,8 @@ class Scenes(MaskDataset):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.length:
             raise IndexError(f"scene {index} of {self.length}")
-        image, truth, masks = make_scene(index, self.size, self.objects, self.seed)
+        kind, strengths = self.defects.kind, tuple(sorted(self.defects.strengths.items()))
+        image, truth, masks = make_scene(index, self.size, self.objects, self.seed, kind, strengths)
         names = tuple(f"object{k + 1}" for k in range(len(truth)))
         return Sample(image.copy(), masks.copy(), self.image_id(index), names, truth=truth.copy())
 
@@ -75,7 +87,12 @@ class Scenes(MaskDataset):
 # The jobs of one sweep in one process look at the same scenes again and again.
 @lru_cache(maxsize=32)
 def make_scene(
-    index: int, size: tuple[int, int], objects: tuple[int, int], seed: int
+    index: int,
+    size: tuple[int, int],
+    objects: tuple[int, int],
+    seed: int,
+    kind: str = "superpixel",
+    strengths: tuple[tuple[str, Any], ...] = (),
 ) -> tuple[npt.NDArray[np.uint8], BoolArray, BoolArray]:
     """Paints a scene and spoils its masks.
 
@@ -84,6 +101,8 @@ def make_scene(
         size: (H, W).
         objects: fewest and most objects.
         seed: of the data set.
+        kind: of the coarse masks.
+        strengths: of the defects, pairs of name and value.
 
     Returns:
         H x W x 3 uint8 RGB; N x H x W bool ground truth, disjoint; N x H x W bool coarse masks.
@@ -91,8 +110,8 @@ def make_scene(
     rng = np.random.default_rng(stable_seed("scene", index, seed))
     count = int(rng.integers(objects[0], objects[1] + 1))
     image, truth = render_scene(rng, size, count)
-    coarse = [simulate_defects(image, mask, stable_seed("scene", index, k, seed)) for k, mask in enumerate(truth)]
-    return image, truth, np.stack(coarse)
+    seeds = [stable_seed("scene", index, k, seed) for k in range(len(truth))]
+    return image, truth, Defects(kind, seed, dict(strengths)).masks(image, truth, seeds)
 
 
 class SceneWriter:
