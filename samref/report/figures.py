@@ -1,7 +1,8 @@
 """The plots of the paper: which runs make which points, and the points that the paper prints as numbers.
 
 A figure is a folder of `experiments/` with two files. `paper.csv` has the columns `x`, `series` or `y` where the figure
-has them, and one column a panel; `figure.yaml` says how runs become points:
+has them, and one column a panel; a figure that the paper lacks has no such file. `figure.yaml` says how runs become
+points:
 
     title: Fig. 7b. ...
     experiment: cascade                # `experiment` of the reports that count
@@ -12,6 +13,7 @@ has them, and one column a panel; `figure.yaml` says how runs become points:
     y: prompts.mask.omega              # that of the ordinate of a map
     series:                            # label -> what its runs have in their configuration
       mined again: {refiner.cascade: masks}
+    coarse: line                       # one line for all runs (default) | points: a series, each run having its own
     panels: [iou, boundary_iou]        # one plot a metric
 """
 
@@ -30,8 +32,10 @@ from samref.report.published import CHOICES, read_csv, read_spec
 from samref.report.runs import COARSE, MISSING, REFINED, Conditions, Run, as_text
 
 REQUIRED = ("title", "experiment", "data", "command", "kind", "x", "panels")
-OPTIONAL = ("y", "series")
+OPTIONAL = ("y", "series", "coarse")
 KINDS = ("lines", "bars", "map")
+COARSE_FORMS = ("line", "points")
+COARSE_SERIES = "coarse masks"
 CSV_HEADER = ("figure", "series", "x", "y", "metric", "paper", "ours", "report")
 
 
@@ -69,6 +73,12 @@ class Figure:
     series: dict[str, Conditions]
     panels: tuple[str, ...]
     paper: tuple[Point, ...]
+    coarse: str = "line"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The series that are drawn, in order."""
+        return (COARSE_SERIES, *self.series) if self.coarse == "points" else tuple(self.series)
 
 
 @dataclass(frozen=True)
@@ -114,8 +124,12 @@ def read_figure(folder: Path) -> Figure:
     spec = read_spec(folder / "figure.yaml", REQUIRED, OPTIONAL)
     if spec["kind"] not in KINDS or (spec["kind"] == "map") != ("y" in spec):
         raise ConfigError(f"{folder / 'figure.yaml'} has kind '{spec['kind']}'; expected lines or bars, or map with y")
+    coarse = spec.get("coarse", "line")
+    if coarse not in COARSE_FORMS:
+        raise ConfigError(f"{folder / 'figure.yaml'} has coarse '{coarse}'; expected {' or '.join(COARSE_FORMS)}")
     series = spec.get("series") or {"": {}}
-    paper = tuple(_paper_point(line, spec, folder / "paper.csv") for line in read_csv(folder / "paper.csv"))
+    printed = folder / "paper.csv"
+    paper = tuple(_paper_point(line, spec, printed) for line in (read_csv(printed) if printed.exists() else ()))
     for point in paper:
         if point.series not in series:
             raise ConfigError(f"{folder / 'paper.csv'} has the series '{point.series}', which figure.yaml lacks")
@@ -125,6 +139,7 @@ def read_figure(folder: Path) -> Figure:
         series=series,
         panels=tuple(spec["panels"]),
         paper=paper,
+        coarse=coarse,
         **{key: str(spec[key]) for key in ("title", "experiment", "data", "command", "kind", "x")},
     )
 
@@ -143,12 +158,15 @@ def plot(figure: Figure, runs: Sequence[Run]) -> Plotted | None:
     ours = [run for run in ours if _setting(run) == setting]
     points: dict[tuple[str, str, str], Point] = {}
     for run in ours:
-        for label, conditions in figure.series.items():
-            place = (label, as_text(run.config(figure.x)), as_text(run.config(figure.y)) if figure.y else "")
-            if run.matches(conditions) and place not in points:
-                points[place] = Point(*place, _values(figure, run, REFINED), run.path.as_posix())
+        where = as_text(run.config(figure.x)), as_text(run.config(figure.y)) if figure.y else ""
+        found = [(label, REFINED) for label, conditions in figure.series.items() if run.matches(conditions)]
+        if figure.coarse == "points":
+            found.append((COARSE_SERIES, COARSE))
+        for label, part in found:
+            points.setdefault((label, *where), Point(label, *where, _values(figure, run, part), run.path.as_posix()))
     # Runs come newest first; a sweep came to its words in the other direction.
-    return Plotted(figure, setting, tuple(reversed(points.values())), _values(figure, ours[0], COARSE))
+    line = _values(figure, ours[0], COARSE) if figure.coarse == "line" else {}
+    return Plotted(figure, setting, tuple(reversed(points.values())), line)
 
 
 def as_csv(plotted: Plotted) -> str:

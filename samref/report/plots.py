@@ -102,7 +102,7 @@ def draw(plotted: Plotted) -> Canvas:
 
 def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
     ticks = plotted.order("x")
-    for k, series in enumerate(plotted.figure.series):
+    for k, series in enumerate(plotted.figure.labels):
         ours = _at(plotted.points, series, metric, ticks)
         axes.plot(*_pairs(ours), "o-", color=COLOURS[k], markersize=4, label=series or "measured")
         paper = _at(plotted.figure.paper, series, metric, ticks)
@@ -114,14 +114,15 @@ def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
 
 
 def _bars(axes: Any, plotted: Plotted, metric: str) -> None:
-    ticks, count = plotted.order("x"), len(plotted.figure.series)
+    ticks, count = plotted.order("x"), len(plotted.figure.labels)
     width = 0.8 / count
-    for k, series in enumerate(plotted.figure.series):
+    for k, series in enumerate(plotted.figure.labels):
         offset = (k - (count - 1) / 2) * width
         places, values = _pairs(_at(plotted.points, series, metric, ticks))
         axes.bar([place + offset for place in places], values, width, color=COLOURS[k], label=series or "measured")
         places, values = _pairs(_at(plotted.figure.paper, series, metric, ticks))
-        axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
+        if places:
+            axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
     _coarse(axes, plotted, metric)
     axes.set_xticks(range(len(ticks)), [tick.replace("_", "\n") for tick in ticks])
     axes.set_ylabel("%")

@@ -42,7 +42,7 @@ def cascade_runs(write_report):
 
 def test_every_figure_is_there_with_what_a_reader_needs():
     assert [found.name.split("_")[0] for found in FIGURES] == [
-        "figure5", "figure7a", "figure7b", "figure9a", "figure9b",
+        "coarse", "figure5", "figure7a", "figure7b", "figure9a", "figure9b",
     ]  # fmt: skip
     for found in FIGURES:
         readme = (EXPERIMENTS / found.name / "README.md").read_text()
@@ -99,6 +99,30 @@ def test_bars_stand_where_their_combination_does(write_report):
     order = plotted.order("x")
     assert order == ["point", "box", "mask", "point_box", "point_mask", "box_mask", "all"]
     assert bars == {(order.index("box"), 70), (order.index("box"), 80), (order.index("all"), 90)}
+
+
+def test_coarse_masks_that_differ_between_runs_are_a_series_of_their_own(write_report):
+    paths = [
+        write_report(
+            "coarse_kinds",
+            {**SETTING, "dataset.defects": kind, "guard.enabled": guarded},
+            {"iou_mean": value, "harm": 0.1},
+            {"iou_mean": coarse},
+        )
+        for kind, coarse in (("box", 0.4), ("exact", 1.0))
+        for guarded, value in ((False, coarse - 0.05), (True, coarse - 0.01))
+    ]
+    plotted = plot(figure("coarse_kinds"), read_runs(paths)[0])
+    values = {(point.series, point.x): point.values["iou_mean"] for point in plotted.points}
+    assert values == pytest.approx({
+        ("coarse masks", "box"): 40, ("paper's recipe", "box"): 35, ("default", "box"): 39,
+        ("coarse masks", "exact"): 100, ("paper's recipe", "exact"): 95, ("default", "exact"): 99,
+    })  # fmt: skip
+    assert plotted.coarse == {}
+    iou, harm = draw(plotted).axes
+    assert sorted(bar.get_height() for bar in iou.patches) == pytest.approx([35, 39, 40, 95, 99, 100])
+    assert [bar.get_height() for bar in harm.patches] == pytest.approx([10] * 4)
+    assert not iou.lines, "the paper has no numbers for it"
 
 
 def test_a_map_has_numbers_in_its_cells_by_size_of_the_axes(write_report):
@@ -161,6 +185,7 @@ GOOD = "title: t\nexperiment: e\ndata: d\ncommand: python run.py\nkind: lines\nx
         (GOOD.replace("x: a.b\n", ""), "x,iou\n1,2\n", "lacks 'x'"),
         (GOOD.replace("lines", "pie"), "x,iou\n1,2\n", "kind 'pie'"),
         (GOOD.replace("lines", "map"), "x,iou\n1,2\n", "map with y"),
+        (f"{GOOD}coarse: bars\n", "x,iou\n1,2\n", "coarse 'bars'; expected line or points"),
         (GOOD, "y,iou\n1,2\n", "lacks the column 'x'"),
         (GOOD, "x,iou\n1,high\n", "text where a number"),
         (GOOD, "x,series,iou\n1,s,2\n", "the series 's'"),
