@@ -164,12 +164,14 @@ class Refinement:
         iou_predictions: N x 3 float32, of the three candidates.
         prompts: the prompts of the last round.
         flags: N strings: `refined`, `empty` (the coarse mask was empty and stays so), `fallback` (the
-            refinement came out empty and the coarse mask was kept), `kept` (the guard kept the coarse mask).
+            refinement came out empty and the coarse mask was kept), `kept` (guard or verdict kept the coarse mask).
         candidate_iou: N x 3 float64, IoU of the three candidates with `truth`, where truth was given.
         coarse_iou: N x 3 float64, IoU of the three candidates with the coarse masks, only where asked for; NaN
             for masks that were empty.
         candidates: N x 3 x H x W bool, only where asked for.
         logits: N x H x W float32 of the chosen candidate, only where asked for (semantic merging).
+        reasons: N sentences, why each mask came out as it did, where a verdict was passed.
+        scores: N float32 in [0, 1], how much each mask is trusted, where a verdict was passed; lowest = look at first.
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.
     """
 
@@ -183,4 +185,6 @@ class Refinement:
     coarse_iou: npt.NDArray[np.float64] | None = None
     candidates: BoolArray | None = None
     logits: FloatArray | None = None
+    reasons: tuple[str, ...] | None = None
+    scores: FloatArray | None = None
     timing: dict[str, float] = field(default_factory=dict)

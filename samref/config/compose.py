@@ -91,6 +91,7 @@ def compose_options(
     prompts: str = "all",
     preset: str | None = None,
     guard: bool = False,
+    verdict: bool = False,
     overrides: Sequence[str] = (),
     **options: Any,
 ) -> DictConfig:
@@ -101,6 +102,7 @@ def compose_options(
         prompts: option of the group `prompts`.
         preset: option of the group `preset`, or None.
         guard: whether implausible refinements give way to their coarse masks.
+        verdict: whether it is decided mask by mask what comes out.
         overrides: more, in the command line's grammar.
         **options: keys of `refiner`.
 
@@ -109,9 +111,9 @@ def compose_options(
     """
     unknown = set(options) - set(REFINER_KEYS)
     if unknown:
-        known = ", ".join(("prompts", "preset", "guard", "overrides", *REFINER_KEYS))
+        known = ", ".join(("prompts", "preset", "guard", "verdict", "overrides", *REFINER_KEYS))
         raise ConfigError(f"unknown option {', '.join(sorted(unknown))}; expected some of {known}")
-    chosen = [f"backbone={backbone}", f"prompts={prompts}", f"guard.enabled={guard}"]
+    chosen = [f"backbone={backbone}", f"prompts={prompts}", f"guard.enabled={guard}", f"verdict.enabled={verdict}"]
     chosen += [f"+preset={preset}"] if preset else []
     return compose_config([*chosen, *(f"refiner.{key}={value}" for key, value in options.items()), *overrides])
 

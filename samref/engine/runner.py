@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ from samref.engine.module import RefinementModule
 from samref.engine.trainer import closing_logger, log_report, make_trainer
 from samref.errors import ConfigError, OutputError
 from samref.io.atomic import Note, missing_files, remove_partial
-from samref.refiners.samrefiner import Refiner
+from samref.refiners.samrefiner import Refiner, SAMRefiner
+from samref.refiners.source import AUTO, Estimate
+from samref.refiners.verdict import Verdict, estimate_source
 
 Report = dict[str, Any]
 
@@ -118,6 +121,7 @@ def _run_in(
     summary = RunReport(job.folder / "samples.csv", getattr(dataset, "problems", ()), journal)
     with unadapted_afterwards(refiner):
         adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
+        source = judged(refiner, build(cfg.verdict), data)
         writers = _writers(cfg, dataset, output, job.folder)
         callbacks: list[Callback] = [evaluator, *writers, summary]
         if cfg.callbacks.picture:
@@ -136,6 +140,7 @@ def _run_in(
         "counts": summary.counts(),
         "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.failures()],
         "adaption": adaption,
+        "source": None if source is None else asdict(source),
         "timing": {**summary.timing(), "wall": time.perf_counter() - clock},
         "peak_memory_mb": environment.peak_memory_mb(),
         "hardware": environment.hardware(),
@@ -233,6 +238,20 @@ def build_refiner(cfg: DictConfig) -> Refiner:
     wanted = inspect.signature(get_object(cfg.refiner._target_)).parameters
     refiner: Refiner = build(cfg.refiner, **{name: make() for name, make in parts.items() if name in wanted})
     return refiner
+
+
+def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estimate | None:
+    """Gives a refiner the verdict that decides about its masks, and finds out where they come from."""
+    if not verdict.enabled or not isinstance(refiner, SAMRefiner):
+        return None
+    source = Estimate(verdict.source)
+    if verdict.source == AUTO:
+        source = estimate_source(verdict, data.samples, refiner.backbone, refiner.prompts)
+        verdict.source = source.source
+        if first_process():
+            print(source.sentence())
+    refiner.verdict = verdict
+    return source
 
 
 def shared_backbone(cfg: DictConfig) -> Backbone:

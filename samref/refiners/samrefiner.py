@@ -19,6 +19,7 @@ from samref.prompts.excavation import Excavator, Frame
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
 from samref.refiners.guard import Guard
 from samref.refiners.selection import Scores, selection_rule
+from samref.refiners.verdict import Verdict
 from samref.stopwatch import Stopwatch
 from samref.structures import (
     EMPTY,
@@ -84,6 +85,7 @@ class SAMRefiner:
         # Whether `Refinement.coarse_iou` is measured, which some guards decide by.
         self.keep_coarse_iou = False
         self.guard = None
+        self.verdict = None
 
     @property
     def guard(self) -> Guard | None:
@@ -95,6 +97,20 @@ class SAMRefiner:
         self._guard = guard
         self.keep_coarse_iou = guard is not None and guard.asks_candidates()
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """What decides mask by mask in place of `selection` and `cascade`, where it is enabled."""
+        return self._verdict
+
+    @verdict.setter
+    def verdict(self, verdict: Verdict | None) -> None:
+        if verdict is not None and verdict.enabled and (self.iterations > 1 or self.selection != "predicted"):
+            raise ConfigError(
+                f"refiner.iterations={self.iterations} and refiner.selection={self.selection} have no meaning beside a "
+                "verdict, which fuses all candidates of one round; leave them, or set verdict.enabled=false"
+            )
+        self._verdict = verdict if verdict is not None and verdict.enabled else None
+
     @classmethod
     def from_pretrained(cls, backbone: str = "mobile_sam", device: str = "auto", **options: Any) -> SAMRefiner:
         """A refiner with published weights, configured as `run.py` would configure it.
@@ -102,9 +118,10 @@ class SAMRefiner:
         Args:
             backbone: option of the config group `backbone`.
             device: `auto`, `cpu`, `cuda` or any torch device.
-            **options: `prompts` (one of the seven combinations), `iterations`, `selection`, `preset`, `guard` (True
-                keeps coarse masks whose refinement is implausible), or `overrides`, a list in the command line's
-                grammar (`["prompts.mask.omega=30"]`).
+            **options: `prompts` (one of the seven combinations), `iterations`, `selection`, `preset`, `verdict` (True
+                decides mask by mask what comes out, as `samref refine` does), `guard` (True keeps coarse masks whose
+                refinement is implausible), or `overrides`, a list in the command line's grammar
+                (`["prompts.mask.omega=30"]`).
 
         Raises:
             WeightsError: if the weights cannot be found or verified.
@@ -118,6 +135,7 @@ class SAMRefiner:
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
         refiner.guard = build(cfg.guard)
+        refiner.verdict = build(cfg.verdict)
         return refiner
 
     def refine(
@@ -165,7 +183,11 @@ class SAMRefiner:
             if len(active):
                 with watch("encode"):
                     embedding = self.backbone.encode(sample.image)
-                self._rounds(sample, embedding, active, result, watch)
+                if self.verdict is None:
+                    self._rounds(sample, embedding, active, result, watch)
+                else:
+                    parts = sample, embedding, self.backbone, self.prompts
+                    self.verdict.decide(*parts, active, result, watch, self.chunk_size)
         result.timing = watch.seconds
         return result
 

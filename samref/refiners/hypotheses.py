@@ -1,0 +1,104 @@
+"""Hypotheses: the candidates of several prompt combinations, decoded from one embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from samref.backbones.backbone import Backbone
+from samref.errors import ConfigError
+from samref.prompts.excavation import PARTS, Excavator, Frame
+from samref.structures import BoolArray, Candidates, Embedding, Prompts
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """What several prompt combinations make of N masks.
+
+    Attributes:
+        names: of the combinations, as in the config group `prompts`.
+        prompts: all that was mined.
+        candidates: of each combination.
+    """
+
+    names: tuple[str, ...]
+    prompts: Prompts
+    candidates: tuple[Candidates, ...]
+
+    def logits(self, row: int) -> torch.Tensor:
+        """K x h x w logits of one mask, logit grid: three of each combination."""
+        return torch.cat([candidates.multi_logits[row] for candidates in self.candidates]).float().cpu()
+
+    def iou_predictions(self, row: int) -> torch.Tensor:
+        """K predicted IoUs of one mask."""
+        return torch.cat([candidates.multi_iou[row] for candidates in self.candidates]).float().cpu()
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The prompts of a combination.
+
+    Raises:
+        ConfigError: for a name that the config group `prompts` does not have.
+
+    >>> parts_of("point_box"), parts_of("all")
+    (('point', 'box'), ('point', 'box', 'mask'))
+    """
+    parts = PARTS if name == "all" else tuple(name.split("_"))
+    if set(parts) - set(PARTS):
+        raise ConfigError(f"a hypothesis is named '{name}'; expected all or some of {', '.join(PARTS)} joined by _")
+    return parts
+
+
+def decode_hypotheses(
+    backbone: Backbone,
+    excavator: Excavator,
+    masks: Sequence[BoolArray],
+    embedding: Embedding,
+    names: Sequence[str],
+) -> Hypotheses:
+    """Mines the prompts of N masks once and decodes each combination of them.
+
+    Args:
+        backbone: the frozen model.
+        excavator: the parameters of the prompts; its own combination is not used. Boxes are tight: an elastic box
+            would blur what a box prompt is meant to test.
+        masks: N masks, H x W bool, none of them empty.
+        embedding: of the image.
+        names: combinations, as in the config group `prompts`.
+    """
+    used = sorted({part for name in names for part in parts_of(name)})
+    tight = Excavator(used, excavator.point, replace(excavator.box, lam=0), excavator.mask)
+    mined = tight(masks, embedding, Frame(backbone.img_size, backbone.mask_input_size))
+    found = [backbone.decode(embedding, _only(mined, parts_of(name)), unpadded_only=True) for name in names]
+    return Hypotheses(tuple(names), mined, tuple(found))
+
+
+def gather_prompts(mined: Sequence[tuple[Sequence[int], Prompts]], count: int) -> Prompts:
+    """The prompts of all masks from those of some of them; others get labels of -1, NaN boxes and logits of 0.
+
+    Args:
+        mined: rows, and their prompts.
+        count: of all masks.
+    """
+    fills = {"point_coords": 0.0, "point_labels": -1, "boxes": np.nan, "mask_input": 0.0}
+    whole: dict[str, Any] = {}
+    for rows, prompts in mined:
+        for name, fill in fills.items():
+            part = getattr(prompts, name)
+            if part is not None:
+                array = whole.setdefault(name, np.full((count, *part.shape[1:]), fill, dtype=part.dtype))
+                array[list(rows)] = part
+    return Prompts(**whole)
+
+
+def _only(prompts: Prompts, parts: Sequence[str]) -> Prompts:
+    return Prompts(
+        prompts.point_coords if "point" in parts else None,
+        prompts.point_labels if "point" in parts else None,
+        prompts.boxes if "box" in parts else None,
+        prompts.mask_input if "mask" in parts else None,
+    )

@@ -1,0 +1,323 @@
+"""Which mask a coarse one becomes: the fused hypotheses, with or without a share of the coarse mask, or itself.
+
+Which treatment is right depends on where the coarse masks come from (`samref.refiners.source`). No ground truth is
+used, and the reason is kept with each mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from samref.backbones.backbone import Backbone
+from samref.errors import ConfigError
+from samref.geometry.masks import pair_iou
+from samref.prompts.excavation import Excavator
+from samref.refiners.candidates import candidate_iou, candidate_masks, full_logits
+from samref.refiners.edges import edge_strength, edge_support
+from samref.refiners.hypotheses import Hypotheses, decode_hypotheses, gather_prompts, parts_of
+from samref.refiners.source import (
+    AUTO,
+    BOXES,
+    FEWEST,
+    NETWORK,
+    POLYGONS,
+    ROUGH_DISTANCE,
+    SOURCES,
+    SUPERPIXELS,
+    Estimate,
+    Evidence,
+    estimate,
+    is_box_like,
+)
+from samref.refiners.vote import SATURATION, Vote, fuse
+from samref.stopwatch import Stopwatch
+from samref.structures import FALLBACK, KEPT, REFINED, Embedding, FloatArray, IntArray, Prompts, Refinement, Sample
+
+# What decides about a single mask: the combinations whose disagreement shows how rough its outline is.
+EVIDENCE = ("all", "box", "point_box")
+
+REASONS = {
+    BOXES: "box-like coarse mask: box prompt",
+    POLYGONS: "rough outline: vote of the candidates",
+    NETWORK: "vote of the candidates and the coarse mask",
+    SUPERPIXELS: "vote of the candidates and the coarse mask, whose contour follows edges",
+}
+KEPT_BY_EDGES = "kept: edges support the coarse contour"
+KEPT_AS_GOOD = "kept: the masks of this data set are good"
+KEPT_EMPTY = "kept: the refinement came out empty"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the masks of one source are treated.
+
+    Attributes:
+        hypotheses: prompt combinations whose candidates vote.
+        coarse_weight: the coarse mask's share of the vote, in [0, 0.5); from 0.5 on it would always win.
+        edges: whether the result must have more edge support than the coarse mask.
+        keep: whether the coarse masks stay as they are.
+    """
+
+    hypotheses: Sequence[str]
+    coarse_weight: float
+    edges: bool
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.coarse_weight < 0.5:
+            raise ConfigError(
+                f"verdict has a coarse_weight of {self.coarse_weight}; expected a share from 0 to below 0.5"
+            )
+        if not self.hypotheses:
+            raise ConfigError(
+                "verdict has a recipe without hypotheses; expected prompt combinations such as [all, box]"
+            )
+        for name in self.hypotheses:
+            parts_of(name)
+
+
+class Verdict:
+    """Decides mask by mask what comes out of a frozen model's hypotheses."""
+
+    def __init__(
+        self,
+        enabled: bool,
+        source: str,
+        recipes: Mapping[str, Recipe],
+        sample_images: int = 16,
+        sample_masks: int = 2,
+    ) -> None:
+        """Takes the treatment of each source.
+
+        Args:
+            enabled: whether it does anything at all.
+            source: where the coarse masks come from (`boxes`, `polygons`, `network`, `superpixels`, `good`), or `auto`:
+                estimated from a sample of the data set; a few masks alone are judged one by one.
+            recipes: treatment of each source.
+            sample_images: images of the sample at most.
+            sample_masks: masks of each of them at most.
+        """
+        if source != AUTO and source not in SOURCES:
+            raise ConfigError(f"verdict.source is '{source}'; expected auto or one of {', '.join(SOURCES)}")
+        if missing := set(SOURCES) - set(recipes):
+            raise ConfigError(
+                f"verdict.recipes has none for {', '.join(sorted(missing))}; expected one for each source"
+            )
+        if sample_images < 1 or sample_masks < 1:
+            raise ConfigError(
+                f"verdict has sample_images={sample_images}, sample_masks={sample_masks}; expected at least 1 for both"
+            )
+        self.enabled, self.source, self.recipes = enabled, source, dict(recipes)
+        self.sample_images, self.sample_masks = sample_images, sample_masks
+
+    def decide(
+        self,
+        sample: Sample,
+        embedding: Embedding,
+        backbone: Backbone,
+        excavator: Excavator,
+        rows: IntArray,
+        result: Refinement,
+        watch: Stopwatch,
+        chunk_size: int = 16,
+    ) -> None:
+        """Refines the masks of one image in place.
+
+        Args:
+            sample: image and coarse masks.
+            embedding: of the image.
+            backbone: the frozen model.
+            excavator: the parameters of the prompts.
+            rows: of the masks that are not empty.
+            result: changed in place, all fields.
+            watch: of the refinement.
+            chunk_size: masks decoded together at most.
+        """
+        result.reasons = ("",) * len(sample.masks)
+        result.scores = np.zeros(len(sample.masks), np.float32)
+        with watch("postprocess"):
+            judge = _Judge(self, sample, embedding, backbone, excavator)
+            source = self._source_of(judge, rows)
+            groups = judge.grouped(rows, source)
+        mined: list[tuple[list[int], Prompts]] = []
+        for names, members in groups.items():
+            for start in range(0, len(members), chunk_size):
+                chunk = members[start : start + chunk_size]
+                with watch("decode"):
+                    found = judge.decode(chunk, names)
+                mined.append((chunk, found.prompts))
+                with watch("postprocess"):
+                    for k, row in enumerate(chunk):
+                        judge.settle(found, k, row, source, result)
+        result.prompts = gather_prompts(mined, len(sample.masks))
+
+    def _source_of(self, judge: _Judge, rows: IntArray) -> str:
+        """The set source, or what the masks of this one image tell where there are enough of them."""
+        if self.source != AUTO or len(rows) < FEWEST:
+            return self.source
+        spread = rows[np.linspace(0, len(rows) - 1, min(len(rows), self.sample_images * self.sample_masks)).astype(int)]
+        return estimate(judge.evidence(spread)).source
+
+    def evidence(
+        self, sample: Sample, embedding: Embedding, backbone: Backbone, excavator: Excavator
+    ) -> list[Evidence]:
+        """What some of the masks of an image, spread over it, tell of the source."""
+        rows = np.flatnonzero([mask.any() for mask in sample.masks])
+        if not len(rows):
+            return []
+        spread = rows[np.linspace(0, len(rows) - 1, min(len(rows), self.sample_masks)).astype(int)]
+        return _Judge(self, sample, embedding, backbone, excavator).evidence(spread)
+
+
+class _Judge:
+    """The masks of one image and what has been found out about them."""
+
+    def __init__(
+        self, verdict: Verdict, sample: Sample, embedding: Embedding, backbone: Backbone, excavator: Excavator
+    ) -> None:
+        self.verdict, self.sample, self.embedding = verdict, sample, embedding
+        self.backbone, self.excavator = backbone, excavator
+        self.strength = edge_strength(sample.image)
+        grid = backbone.mask_input_size
+        self.size = tuple(
+            max(1, -(-length * cells // backbone.img_size))
+            for length, cells in zip(embedding.input_size, grid, strict=True)
+        )
+
+    def grouped(self, rows: Iterable[int], source: str) -> dict[tuple[str, ...], list[int]]:
+        """The masks by the hypotheses they need."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for row in rows:
+            groups.setdefault(self._hypotheses(int(row), source), []).append(int(row))
+        return groups
+
+    def _hypotheses(self, row: int, source: str) -> tuple[str, ...]:
+        known = self._known(row, source)
+        if known is not None:
+            return tuple(self.verdict.recipes[known].hypotheses)
+        recipes = (self.verdict.recipes[name].hypotheses for name in (POLYGONS, NETWORK))
+        return tuple(dict.fromkeys([*EVIDENCE, *(name for names in recipes for name in names)]))
+
+    def _known(self, row: int, source: str) -> str | None:
+        """The treatment that is settled before anything is decoded."""
+        if source in (AUTO, BOXES, POLYGONS) and is_box_like(self.sample.masks[row]):
+            return BOXES
+        return None if source in (AUTO, BOXES) else source
+
+    def decode(self, rows: Sequence[int], names: Sequence[str]) -> Hypotheses:
+        """Hypotheses of some masks."""
+        masks = [self.sample.masks[row] for row in rows]
+        return decode_hypotheses(self.backbone, self.excavator, masks, self.embedding, names)
+
+    def evidence(self, rows: IntArray) -> list[Evidence]:
+        """What each of some masks tells of the source."""
+        found = self.decode([int(row) for row in rows], EVIDENCE)
+        return [self._evidence(found, k, int(row)) for k, row in enumerate(rows)]
+
+    def _evidence(self, found: Hypotheses, k: int, row: int) -> Evidence:
+        coarse = self.sample.masks[row]
+        mask = self._upsampled(self._vote(found, k, EVIDENCE)) > 0
+        support = edge_support(self.strength, mask, coarse)
+        return Evidence(
+            is_box_like(coarse),
+            support.for_refinement if support.decided else None,
+            support.distance,
+            pair_iou(mask, coarse),
+        )
+
+    def settle(self, found: Hypotheses, k: int, row: int, source: str, result: Refinement) -> None:
+        """Writes what becomes of mask `row`, the k-th of those decoded."""
+        coarse = self.sample.masks[row]
+        kind = self._known(row, source) or self._own(self._evidence(found, k, row))
+        recipe = self.verdict.recipes[kind]
+        vote = self._vote(found, k, recipe.hypotheses)
+        logits = self._upsampled(vote)
+        unaided = logits > 0
+        if recipe.coarse_weight:
+            logits = (1 - recipe.coarse_weight) * logits + recipe.coarse_weight * np.where(
+                coarse, np.float32(1), np.float32(-1)
+            )
+        mask = logits > 0
+        flag, reason = REFINED, REASONS.get(kind, "")
+        if recipe.keep:
+            flag, reason = KEPT, KEPT_AS_GOOD
+        elif not mask.any():
+            flag, reason = FALLBACK, KEPT_EMPTY
+        elif recipe.edges and not edge_support(self.strength, mask, coarse).for_refinement:
+            flag, reason = KEPT, KEPT_BY_EDGES
+        result.masks[row] = mask if flag == REFINED else coarse
+        self._record(found, k, row, recipe, vote, result)
+        assert result.scores is not None
+        assert result.reasons is not None
+        result.scores[row] = trust(vote.agreement, pair_iou(result.masks[row], unaided))
+        result.flags = (*result.flags[:row], flag, *result.flags[row + 1 :])
+        result.reasons = (*result.reasons[:row], reason, *result.reasons[row + 1 :])
+        if result.logits is not None:
+            kept = np.where(coarse, 0.0, -np.inf)
+            result.logits[row] = SATURATION * logits if flag == REFINED else kept
+
+    def _own(self, evidence: Evidence) -> str:
+        """The treatment that a single mask's own evidence calls for, where no source is known."""
+        return POLYGONS if evidence.supported and evidence.distance >= ROUGH_DISTANCE else NETWORK
+
+    def _vote(self, found: Hypotheses, k: int, names: Sequence[str]) -> Vote:
+        places = [3 * found.names.index(name) + candidate for name in names for candidate in range(3)]
+        logits, predicted = found.logits(k)[places].numpy(), found.iou_predictions(k)[places].numpy()
+        return fuse(logits, predicted, (self.size[0], self.size[1]))
+
+    def _upsampled(self, vote: Vote) -> FloatArray:
+        return full_logits(torch.from_numpy(vote.logits), self.embedding, self.backbone.img_size)
+
+    def _record(self, found: Hypotheses, k: int, row: int, recipe: Recipe, vote: Vote, result: Refinement) -> None:
+        """Notes the highest scored candidate, the other two of its combination, and the truth's view of them."""
+        best = int(np.argmax(vote.scores))
+        candidates = found.candidates[found.names.index(recipe.hypotheses[best // 3])]
+        result.chosen[row] = best % 3
+        result.predicted_iou[row] = vote.predicted_iou
+        result.iou_predictions[row] = candidates.multi_iou[k].float().cpu().numpy()
+        img_size = self.backbone.img_size
+        if result.candidate_iou is not None and self.sample.truth is not None:
+            one = type(candidates)(
+                candidates.low_res_logits[k : k + 1],
+                candidates.iou_predictions[k : k + 1],
+                candidates.iou_features[k : k + 1],
+            )
+            reference = [self.sample.truth[row]]
+            result.candidate_iou[row] = candidate_iou(one, self.embedding, img_size, reference)[0]
+        if result.candidates is not None:
+            result.candidates[row] = candidate_masks(candidates, k, self.embedding, img_size)
+
+
+def trust(agreement: float, kept_of_vote: float) -> float:
+    """How much a result is trusted, in [0, 1].
+
+    Args:
+        agreement: mean IoU of the candidates with each other.
+        kept_of_vote: IoU of the result with the vote of the candidates alone.
+    """
+    return math.sqrt(min(max(agreement * kept_of_vote, 0.0), 1.0))
+
+
+def estimate_source(verdict: Verdict, samples: Sequence[object], backbone: Backbone, excavator: Excavator) -> Estimate:
+    """Where a data set's coarse masks come from, by a sample of its images spread evenly over it.
+
+    Args:
+        verdict: how many images and masks are looked at.
+        samples: the data set; what is no `Sample` (a file that could not be read) is left out.
+        backbone: the frozen model.
+        excavator: the parameters of the prompts.
+    """
+    evidence: list[Evidence] = []
+    places = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), verdict.sample_images)).astype(int))
+    with torch.inference_mode():
+        for place in places:
+            sample = samples[int(place)]
+            if isinstance(sample, Sample) and sample.masks.any():
+                embedding = backbone.encode(sample.image)
+                evidence += verdict.evidence(sample, embedding, backbone, excavator)
+    return estimate(evidence)
