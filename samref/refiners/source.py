@@ -22,8 +22,10 @@ SOURCES = (BOXES, POLYGONS, NETWORK, SUPERPIXELS, GOOD)
 
 # Share of its tight box that a box fills, and IoU of an ellipse with the one fitted to its outline.
 FILLED = 0.97
-# Below this share of supported masks the coarse contours lie on edges already.
-GOOD_SUPPORT = 0.35
+# Below this share of supported masks the coarse contours lie on edges already; so they do up to the second share where
+# the two masks overlap as those of one object do.
+GOOD_SUPPORT = (0.3, 0.42)
+GOOD_OVERLAP = 0.8
 # From this median distance on, image px, contours are rough.
 ROUGH_DISTANCE = 2.5
 # ... if edges support the refinement of at least this share.
@@ -133,7 +135,7 @@ def _source(masks: int, box_like: float, support: float, distance: float, overla
     if box_like >= 0.5:
         return BOXES
     # Without any disputed contour, refinement and coarse mask agree: the masks are good.
-    if not support > GOOD_SUPPORT:
+    if not support > GOOD_SUPPORT[overlap >= GOOD_OVERLAP]:
         return GOOD
     if distance >= ROUGH_DISTANCE and support >= ROUGH_SUPPORT:
         return POLYGONS

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError
@@ -239,9 +241,8 @@ class _Judge:
         logits = self._upsampled(vote)
         unaided = logits > 0
         if recipe.coarse_weight:
-            logits = (1 - recipe.coarse_weight) * logits + recipe.coarse_weight * np.where(
-                coarse, np.float32(1), np.float32(-1)
-            )
+            share = np.where(coarse, np.float32(recipe.coarse_weight), np.float32(-recipe.coarse_weight))
+            logits = np.float32(1 - recipe.coarse_weight) * logits + share
         mask = logits > 0
         flag, reason = REFINED, REASONS.get(kind, "")
         if recipe.keep:
@@ -303,7 +304,7 @@ def trust(agreement: float, kept_of_vote: float) -> float:
     return math.sqrt(min(max(agreement * kept_of_vote, 0.0), 1.0))
 
 
-def estimate_source(verdict: Verdict, samples: Sequence[object], backbone: Backbone, excavator: Excavator) -> Estimate:
+def estimate_source(verdict: Verdict, samples: Dataset[Any], backbone: Backbone, excavator: Excavator) -> Estimate:
     """Where a data set's coarse masks come from, by a sample of its images spread evenly over it.
 
     Args:
@@ -313,7 +314,8 @@ def estimate_source(verdict: Verdict, samples: Sequence[object], backbone: Backb
         excavator: the parameters of the prompts.
     """
     evidence: list[Evidence] = []
-    places = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), verdict.sample_images)).astype(int))
+    count = len(samples)  # type: ignore[arg-type]  # torch's Dataset leaves its length undeclared
+    places = np.unique(np.linspace(0, count - 1, min(count, verdict.sample_images)).astype(int))
     with torch.inference_mode():
         for place in places:
             sample = samples[int(place)]
