@@ -48,6 +48,8 @@ CONTROLS: dict[str, tuple[str, ...] | tuple[str, float, float, float]] = {
     "refiner.iterations": ("rounds", 1, 10, 1),
     "refiner.selection": ("which candidate is taken",),
     "refiner.cascade": ("what later rounds prompt with",),
+    "verdict.enabled": ("verdict: candidates of several prompts vote, edges decide",),
+    "verdict.source": ("where the mask comes from",),
     "guard.enabled": ("guard: keep the coarse mask where the refinement is implausible",),
 }
 assert set(CONTROLS) == set(KEYS)
@@ -177,7 +179,9 @@ def values_of(preset_name: str) -> list[Setting]:
 
 def say(trial: Trial, words: Sequence[str]) -> str:
     """What became of the mask, in Markdown, with the command that does the same to a folder."""
-    kept = " (the guard kept the rough mask: the refinement is implausible)" if trial.flag == KEPT else ""
+    guarded = "the guard kept the rough mask: the refinement is implausible" if trial.flag == KEPT else ""
+    reason = trial.reason or guarded
+    kept = f" ({reason})" if reason else ""
     seconds = ", ".join(f"{stage} {trial.seconds[stage]:.2f} s" for stage in STAGES)
     command = " ".join(["python run.py", *words, "dataset.images=DIR dataset.masks=DIR dataset.output=DIR"])
     return (

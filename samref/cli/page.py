@@ -16,6 +16,7 @@ from samref.prompts.gaussian import FORMS
 from samref.prompts.points import STRATEGIES
 from samref.refiners.samrefiner import CASCADES, SAMRefiner
 from samref.refiners.selection import RULES
+from samref.refiners.source import AUTO, SOURCES
 from samref.structures import BoolArray, Refinement
 from samref.visualization.drawing import COARSE, COLOURS, REFINED, Canvas, View, captioned
 from samref.visualization.paper_figures import COMBINATIONS, with_outline, with_prompts
@@ -28,6 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prompts": tuple("all" if parts == PARTS else "_".join(parts) for parts in COMBINATIONS),
     "prompts.point.strategy": tuple(STRATEGIES),
     "prompts.mask.form": FORMS,
+    "verdict.source": (AUTO, *SOURCES),
     "refiner.selection": tuple(rule for rule in RULES if rule != "oracle"),
     "refiner.cascade": CASCADES,
 }
@@ -35,7 +37,7 @@ NUMBERS = (
     "prompts.box.lam", "prompts.box.max_pixels", "prompts.box.steps", "prompts.mask.omega", "prompts.mask.gamma",
     "refiner.iterations",
 )  # fmt: skip
-SWITCHES = ("prompts.point.negative", "guard.enabled")
+SWITCHES = ("prompts.point.negative", "verdict.enabled", "guard.enabled")
 KEYS = (*CHOICES, *NUMBERS, *SWITCHES)
 
 PICTURE_SIDE = 800
@@ -54,6 +56,7 @@ class Trial:
         candidates: the model's three, with what it says of each.
         mask: H x W bool, refined.
         flag: see `Refinement.flags`.
+        reason: why this mask came out; empty without a verdict.
         predicted_iou: of the chosen candidate.
         agreement: IoU of the refined with the coarse mask.
         seconds: by stage.
@@ -65,6 +68,7 @@ class Trial:
     candidates: tuple[Canvas, ...]
     mask: BoolArray
     flag: str
+    reason: str
     predicted_iou: float
     agreement: float
     seconds: Mapping[str, float]
@@ -109,7 +113,7 @@ def make_trial(
     cfg = compose_config(_overrides(preset, settings))
     refiner: SAMRefiner = build(cfg.refiner, backbone=None, prompts=build(cfg.prompts))
     # Handed over past Hydra, which would copy it.
-    refiner.backbone, refiner.guard = backbone, build(cfg.guard)
+    refiner.backbone, refiner.guard, refiner.verdict = backbone, build(cfg.guard), build(cfg.verdict)
     result = refiner.refine(image, mask, keep_candidates=True)
     view, small = View.of(image, PICTURE_SIDE), View.of(image, SMALL_SIDE)
     outline = with_outline(small, small.picture, mask, COARSE)
@@ -120,6 +124,7 @@ def make_trial(
         candidates=tuple(_candidate(small, result, k) for k in range(3)),
         mask=result.masks[0],
         flag=result.flags[0],
+        reason=result.reasons[0] if result.reasons else "",
         predicted_iou=float(result.predicted_iou[0]),
         agreement=pair_iou(mask, result.masks[0]),
         seconds=result.timing,

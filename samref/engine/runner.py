@@ -242,7 +242,10 @@ def build_refiner(cfg: DictConfig) -> Refiner:
 
 def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estimate | None:
     """Gives a refiner the verdict that decides about its masks, and finds out where they come from."""
-    if not verdict.enabled or not isinstance(refiner, SAMRefiner):
+    if not isinstance(refiner, SAMRefiner):
+        return None
+    refiner.verdict = verdict
+    if refiner.verdict is None:
         return None
     source = Estimate(verdict.source)
     if verdict.source == AUTO:
@@ -250,7 +253,6 @@ def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estima
         verdict.source = source.source
         if first_process():
             print(source.sentence())
-    refiner.verdict = verdict
     return source
 
 

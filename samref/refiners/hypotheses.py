@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,12 @@ import torch
 
 from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError
+from samref.prompts.boxes import BoxPrompt
 from samref.prompts.excavation import PARTS, Excavator, Frame
 from samref.structures import BoolArray, Candidates, Embedding, Prompts
+
+# Boxes are tight: an elastic one would blur what a box prompt is to show.
+TIGHT = BoxPrompt(lam=0, max_pixels=1, steps=0, strip=0, similarity=1)
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,13 @@ def decode_hypotheses(
 
     Args:
         backbone: the frozen model.
-        excavator: the parameters of the prompts; its own combination is not used. Boxes are tight: an elastic box
-            would blur what a box prompt is meant to test.
+        excavator: the parameters of the prompts; its own combination and elasticity are not used.
         masks: N masks, H x W bool, none of them empty.
         embedding: of the image.
         names: combinations, as in the config group `prompts`.
     """
     used = sorted({part for name in names for part in parts_of(name)})
-    tight = Excavator(used, excavator.point, replace(excavator.box, lam=0), excavator.mask)
+    tight = Excavator(used, excavator.point, TIGHT, excavator.mask)
     mined = tight(masks, embedding, Frame(backbone.img_size, backbone.mask_input_size))
     found = [backbone.decode(embedding, _only(mined, parts_of(name)), unpadded_only=True) for name in names]
     return Hypotheses(tuple(names), mined, tuple(found))

@@ -15,7 +15,7 @@ from samref.backbones.open import open_backbone
 from samref.config.compose import build, compose_options
 from samref.errors import ConfigError
 from samref.io.inputs import ImageLike, as_image, as_masks
-from samref.prompts.excavation import Excavator, Frame
+from samref.prompts.excavation import PARTS, Excavator, Frame
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
 from samref.refiners.guard import Guard
 from samref.refiners.selection import Scores, selection_rule
@@ -99,17 +99,17 @@ class SAMRefiner:
 
     @property
     def verdict(self) -> Verdict | None:
-        """What decides mask by mask in place of `selection` and `cascade`, where it is enabled."""
-        return self._verdict
+        """What decides mask by mask, where it is enabled and nothing else was chosen.
+
+        It tries prompt combinations itself and fuses their candidates, so whoever chooses a combination, a selection
+        rule or several rounds gets these, and no verdict.
+        """
+        chosen = self.iterations > 1 or self.selection != "predicted" or self.prompts.use != frozenset(PARTS)
+        return None if self._verdict is None or not self._verdict.enabled or chosen else self._verdict
 
     @verdict.setter
     def verdict(self, verdict: Verdict | None) -> None:
-        if verdict is not None and verdict.enabled and (self.iterations > 1 or self.selection != "predicted"):
-            raise ConfigError(
-                f"refiner.iterations={self.iterations} and refiner.selection={self.selection} have no meaning beside a "
-                "verdict, which fuses all candidates of one round; leave them, or set verdict.enabled=false"
-            )
-        self._verdict = verdict if verdict is not None and verdict.enabled else None
+        self._verdict = verdict
 
     @classmethod
     def from_pretrained(cls, backbone: str = "mobile_sam", device: str = "auto", **options: Any) -> SAMRefiner:

@@ -55,6 +55,8 @@ def measure(sample: Sample, refinement: Refinement, k: int, columns: Mapping[str
     if refinement.predicted_iou[k] > 0:
         numbers["predicted_iou"] = float(refinement.predicted_iou[k])
     numbers["agreement"] = pair_iou(sample.masks[k], refinement.masks[k])
+    if refinement.scores is not None:
+        numbers["score"] = float(refinement.scores[k])
     return numbers
 
 

@@ -45,7 +45,7 @@ def ask(client, files, layers=(), mask=None, preset="paper", **changed):
         "layers": [handle_file(files / layer) for layer in layers],
         "composite": None,
     }
-    settings = {**default_settings(app.PRESETS[preset]), "guard.enabled": False, **changed}
+    settings = {**default_settings(app.PRESETS[preset]), "verdict.enabled": False, **changed}
     path = None if mask is None else handle_file(files / mask)
     return client.predict(painting, path, preset, *(settings[key] for key in app.CONTROLS), api_name="/refine")
 
@@ -58,7 +58,7 @@ def test_painted_and_dropped_masks_come_back_refined(client, files):
         both, told, mask, prompts, *candidates = ask(client, files, **given, **{"prompts.mask.omega": 9})
         assert ((cv2.imread(mask, cv2.IMREAD_GRAYSCALE) > 0) == expected).all()
         assert "**refined**" in told
-        assert "python run.py dataset=folder prompts.mask.omega=9 guard.enabled=False backbone=tiny" in told
+        assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in told
         assert all(cv2.imread(path) is not None for path in (*both, prompts, *candidates))
         assert len(candidates) == 3
 

@@ -48,9 +48,9 @@ def counting():
 
 
 def test_a_trial_is_what_the_refiner_makes_of_the_mask(given, counting):
-    overrides = ["prompts.mask.omega=7", "prompts.box.lam=0", "guard.enabled=false"]
+    overrides = ["prompts.mask.omega=7", "prompts.box.lam=0", "verdict.enabled=false"]
     expected = SAMRefiner.from_pretrained("tiny", device="cpu", prompts="box_mask", overrides=overrides).refine(*given)
-    settings = {"prompts": "box_mask", "prompts.mask.omega": 7, "prompts.box.lam": 0, "guard.enabled": False}
+    settings = {"prompts": "box_mask", "prompts.mask.omega": 7, "prompts.box.lam": 0, "verdict.enabled": False}
     trial = make_trial(counting, *given, settings)
     assert (trial.mask == expected.masks[0]).all()
     assert trial.flag == expected.flags[0] == "refined"
@@ -61,13 +61,13 @@ def test_a_trial_is_what_the_refiner_makes_of_the_mask(given, counting):
 
 
 def test_pictures_show_the_image_with_what_was_mined_and_made(given, counting):
-    trial = make_trial(counting, *given, {"guard.enabled": False})
+    trial = make_trial(counting, *given, {"verdict.enabled": False})
     assert trial.coarse.shape == trial.refined.shape == (round(PICTURE_SIDE * 60 / 90), PICTURE_SIDE, 3)
     assert len(trial.candidates) == 3
     small = (SMALL_SIDE * 60 // 90 + CAPTION_HEIGHT + GAP, SMALL_SIDE + GAP, 3)
     assert {picture.shape for picture in (trial.prompts, *trial.candidates)} == {small}
     assert (trial.coarse != trial.refined).any()
-    box_only = make_trial(counting, *given, {"prompts": "box", "guard.enabled": False})
+    box_only = make_trial(counting, *given, {"prompts": "box", "verdict.enabled": False})
     assert (box_only.coarse == trial.coarse).all()
     assert (box_only.prompts != trial.prompts).any()
 
@@ -83,7 +83,7 @@ def test_an_image_is_encoded_once_for_all_settings(given, counting):
 
 def test_the_guard_gives_the_rough_mask_back(given, counting):
     # The tiny model has random weights: what it makes of a mask is implausible.
-    trial = make_trial(counting, *given, {"guard.enabled": True, "prompts": "point"})
+    trial = make_trial(counting, *given, {"verdict.enabled": False, "guard.enabled": True, "prompts": "point"})
     assert trial.flag == "kept"
     assert (trial.mask == given[1]).all()
 
@@ -122,7 +122,13 @@ def test_what_makes_no_sense_is_said(given, counting):
 
 def test_the_guards_rule_that_asks_the_candidates_holds_here_too(counting):
     given = photo(SIZE, 1), rough(blob(SIZE, 1), 1)
-    settings = {"guard.enabled": True, "guard.min_agreement": 0, "guard.confirming": 0.01, "guard.max_gap": 0}
+    settings = {
+        "verdict.enabled": False,
+        "guard.enabled": True,
+        "guard.min_agreement": 0,
+        "guard.confirming": 0.01,
+        "guard.max_gap": 0,
+    }
     overrides = [f"{key}={value}" for key, value in settings.items()]
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu", guard=True, overrides=overrides)
     refiner.backbone = counting

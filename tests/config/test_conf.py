@@ -15,6 +15,7 @@ from samref.datasets.dataset import MaskDataset
 from samref.engine.runner import build_refiner
 from samref.prompts.excavation import Excavator
 from samref.refiners.guard import Guard
+from samref.refiners.verdict import Verdict
 from tests.miniatures import make_world
 
 FOLDERS = sorted(path.name for path in config_dir().iterdir() if path.is_dir())
@@ -107,6 +108,11 @@ class FakeNetwork:
 def test_a_guard_is_built_or_is_none(option):
     config = chosen("guard", option).guard
     assert option == "none" if config._target_ is None else isinstance(build(config), Guard)
+
+
+@parametrize("verdict")
+def test_a_verdict_is_built(option):
+    assert isinstance(build(chosen("verdict", option).verdict), Verdict)
 
 
 @parametrize("adaption")
