@@ -24,7 +24,7 @@ def config(tmp_path, data, out):
             f"dataset.output={tmp_path / out}",
             f"paths.outputs={tmp_path / 'runs'}",
             "backbone=tiny",
-            "guard.enabled=false",
+            "verdict.enabled=false",
             "logger=none",
             "callbacks.progress=false",
         ]
