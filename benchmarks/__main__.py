@@ -73,7 +73,7 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
 
 
 def main() -> None:
-    """Runs the parts asked for."""
+    """Runs the chosen parts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all by default")
     parser.add_argument("--threads", type=int, default=1, help="of torch; 1 by default")

@@ -1,4 +1,4 @@
-"""What is measured on: a procedural scene at several sizes, with as many coarse masks as asked for."""
+"""What is measured on: a procedural scene at several sizes, with any number of coarse masks."""
 
 from __future__ import annotations
 

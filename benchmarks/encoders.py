@@ -91,8 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
         for threads in chosen.threads
         for row in compare(backbone.image_encoder, onnx, pixels, threads, chosen.rounds)
     ]
-    said = sys.argv[1:] if arguments is None else arguments
-    publish("encoders", TITLE, " ".join(["python -m benchmarks.encoders", *said]), rows, chosen.out)
+    words = sys.argv[1:] if arguments is None else arguments
+    publish("encoders", TITLE, " ".join(["python -m benchmarks.encoders", *words]), rows, chosen.out)
 
 
 if __name__ == "__main__":

@@ -161,8 +161,8 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     device = resolve_device(chosen.device)
     rows = [row for name in chosen.backbones for row in measure(name, chosen, device)]
-    said = sys.argv[1:] if arguments is None else arguments
-    publish("gpu", TITLE, " ".join(["python -m benchmarks.gpu", *said]), rows, chosen.out)
+    words = sys.argv[1:] if arguments is None else arguments
+    publish("gpu", TITLE, " ".join(["python -m benchmarks.gpu", *words]), rows, chosen.out)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def gaussian_mask(
     gaussian = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (mask.sum() * prompt.gamma)) * mask
     coverage = to_grid(np.where(mask, 1.0, -1.0), -1.0, input_size, img_size, grid)
     weight = to_grid(gaussian, 0.0, input_size, img_size, grid)
-    # A cell that is exactly half covered is background, whatever the last bit says.
+    # A cell that is exactly half covered is background, whatever its last bit is.
     sign = np.where(coverage > 1e-9, 1.0, prompt.background)
     return np.asarray(prompt.omega * sign * np.where(weight > 0, weight, 1.0), np.float32)
 

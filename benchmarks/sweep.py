@@ -90,7 +90,7 @@ class cache_in:
 
 
 def count_encodings() -> Any:
-    """Counts the images that go through an encoder from now on; returns what tells how many."""
+    """Counts the images that go through an encoder from now on; returns a function that gives their number."""
     original, seen = SamBackbone.encode_pixels, []
 
     def encode_pixels(self: SamBackbone, pixels: torch.Tensor) -> Any:

@@ -1,4 +1,4 @@
-"""Errors a user can act on: each message says what was found, what was expected and what to do."""
+"""Errors a user can act on: each message names what was found, what was expected and what to do."""
 
 import re
 

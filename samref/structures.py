@@ -166,10 +166,10 @@ class Refinement:
         flags: N strings: `refined`, `empty` (the coarse mask was empty and stays so), `fallback` (the
             refinement came out empty and the coarse mask was kept), `kept` (guard or verdict kept the coarse mask).
         candidate_iou: N x 3 float64, IoU of the three candidates with `truth`, where truth was given.
-        coarse_iou: N x 3 float64, IoU of the three candidates with the coarse masks, only where asked for; NaN
+        coarse_iou: N x 3 float64, IoU of the three candidates with the coarse masks, only where needed; NaN
             for masks that were empty.
-        candidates: N x 3 x H x W bool, only where asked for.
-        logits: N x H x W float32 of the chosen candidate, only where asked for (semantic merging).
+        candidates: N x 3 x H x W bool, only with `keep_candidates`.
+        logits: N x H x W float32 of the chosen candidate, only with `keep_logits` (semantic merging).
         reasons: N sentences, why each mask came out as it did, where a verdict was passed.
         scores: N float32 in [0, 1], how much each mask is trusted, where a verdict was passed; lowest = look at first.
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.

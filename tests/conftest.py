@@ -8,7 +8,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest
 from hypothesis import settings
 
-# How long an example takes says nothing on a busy machine.
+# How long an example takes means nothing on a busy machine.
 settings.register_profile("samref", deadline=None)
 settings.load_profile("samref")
 

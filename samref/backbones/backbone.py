@@ -1,4 +1,4 @@
-"""The protocol of a backbone: what the refiner may ask of a Segment Anything model."""
+"""The protocol of a backbone: what the refiner needs of a Segment Anything model."""
 
 from __future__ import annotations
 

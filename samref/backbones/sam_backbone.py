@@ -38,7 +38,7 @@ class SamModules(NamedTuple):
 class SamBackbone(nn.Module):
     """A frozen Segment Anything model: implements `samref.backbones.backbone.Backbone`.
 
-    Frozen means that no parameter asks for a gradient and that `train()` changes nothing. Gradients still
+    Frozen means that no parameter requires a gradient and that `train()` changes nothing. Gradients still
     flow through the last layer of `iou_head` when it is replaced by a trainable one.
 
     Args:
@@ -78,7 +78,7 @@ class SamBackbone(nn.Module):
         self.freeze()
 
     def freeze(self) -> None:
-        """Asks for no gradients and puts every module in evaluation mode."""
+        """Requires no gradients and puts every module in evaluation mode."""
         self.requires_grad_(False)
         # TinyViT keeps its expanded attention biases up to date in train() alone.
         self.train(False)

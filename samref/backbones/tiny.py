@@ -1,4 +1,4 @@
-"""Tiny random models: every path of the real ones in milliseconds, for tests and dry runs."""
+"""Tiny random models: every path of the published ones in milliseconds, for tests and dry runs."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from samref.report.sweep import write_sweep_table
 class SweepTable(Callback):  # type: ignore[misc]
     """Shows *paper | ours | difference* when a sweep ends.
 
-    After each job the table is written anew, so that a sweep that stops half-way, or in which one job fails (Hydra
-    then never says that the sweep ended), leaves the table of what it finished.
+    After each job the table is written again, so that a sweep that stops half-way, or in which one job fails (Hydra
+    then never signals the end of the sweep), leaves the table of what it finished.
     """
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m samref.datasets",
-        description="Says where a data set comes from and what must lie where; checks it; fetches what is open. "
+        description="Shows where a data set comes from and what must lie where; checks it; fetches what is open. "
         "`cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories.",
     )
     parser.add_argument("name", help=f"a data set ({', '.join(SOURCES)}, ...), or cocofy")

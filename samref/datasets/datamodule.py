@@ -23,7 +23,7 @@ class SampleDataModule(LightningDataModule):
         on_error: str = "raise",
         done: Collection[Hashable] = (),
     ) -> None:
-        """Prepares the feed.
+        """Prepares the loader.
 
         Args:
             dataset: the data set.

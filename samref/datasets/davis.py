@@ -173,9 +173,9 @@ class Davis(MaskDataset):
         check_size(self._annotation(frame), (labels.shape[0], labels.shape[1]), (image.shape[0], image.shape[1]))
         ids = tuple(int(k) for k in np.unique(labels) if k not in (0, 255)) if self.year == 2017 else (1,)
         truth = [labels == k if self.year == 2017 else labels > 0 for k in ids]
-        real = np.array(truth, dtype=bool).reshape(len(ids), image.shape[0], image.shape[1])
-        masks = self.defects.masks(image, real, [stable_seed(image_id, k, self.seed) for k in ids])
-        return Sample(image, masks, image_id, tuple(f"object{k}" for k in ids), truth=real)
+        true_masks = np.array(truth, dtype=bool).reshape(len(ids), image.shape[0], image.shape[1])
+        masks = self.defects.masks(image, true_masks, [stable_seed(image_id, k, self.seed) for k in ids])
+        return Sample(image, masks, image_id, tuple(f"object{k}" for k in ids), truth=true_masks)
 
     def writer(self, output: Path) -> MaskWriter:
         """Writes `<sequence>/object1_00009.png`, 0/255."""
@@ -206,7 +206,7 @@ class FrameWriter:
 
 
 def existing_root(root: str | None, name: str, layout: str, source: str) -> Path:
-    """The folder of a data set, or a `DatasetError` that says what belongs there and where it comes from."""
+    """The folder of a data set, or a `DatasetError` that names what belongs there and where it comes from."""
     if root is None:
         raise DatasetError(f"dataset={name} needs dataset.root=DIR, a folder with {layout}. {source}")
     path = Path(root).expanduser()

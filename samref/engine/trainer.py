@@ -79,7 +79,7 @@ def log_report(trainer: Trainer, report: Mapping[str, Any]) -> None:
 
 @contextmanager
 def closing_logger(cfg: DictConfig) -> Iterator[None]:
-    """Tells the class of the logger, if it has a method `close_job`, that the job has ended, and whether it failed."""
+    """Calls the method `close_job` of the logger's class, if it has one, with whether the job failed."""
     failed = True
     try:
         yield
@@ -99,7 +99,7 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def _quiet() -> None:
-    """Silences what Lightning says of devices, loggers and workers: a run's own lines are what a user reads."""
+    """Silences Lightning's lines on devices, loggers and workers: a run's own lines are what a user reads."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"lightning\..*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")

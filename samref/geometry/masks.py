@@ -120,7 +120,7 @@ def outermost(crop: MaskCrop) -> tuple[int, int] | None:
 def deepest(mask: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
     """The first pixel, in row-major order, with the largest exact Euclidean distance to the nearest 0.
 
-    A chamfer transform, several times faster than the exact one, tells where that pixel can be; the exact one is then
+    A chamfer transform, several times faster than the exact one, bounds where that pixel can be; the exact one is then
     made in a window that holds all zeros which are nearest to pixels there.
 
     Args:

@@ -28,7 +28,7 @@ _notes: ContextVar[dict[str, Note] | None] = ContextVar("notes", default=None)
 
 @contextmanager
 def noting_files() -> Iterator[dict[str, Note]]:
-    """Notes what is written inside the block, by path, so that `changed_files` can tell whether it is as it was."""
+    """Notes what is written inside the block, by path, so that `changed_files` can find out whether it is as it was."""
     notes: dict[str, Note] = {}
     token = _notes.set(notes)
     try:

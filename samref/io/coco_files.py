@@ -1,4 +1,4 @@
-"""COCO's two kinds of JSON files - annotations and results - and where the images they speak of lie."""
+"""COCO's two kinds of JSON files - annotations and results - and where the images they name lie."""
 
 from __future__ import annotations
 

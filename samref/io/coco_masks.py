@@ -29,7 +29,7 @@ def check_segmentation(segmentation: Any, size: tuple[int, int] | None) -> None:
     Args:
         segmentation: polygons `[[x, y, x, y, ...], ...]` in image px, pixel borders being integers, or run lengths
             `{"size": [H, W], "counts": str | list}`.
-        size: (H, W) of the image, or None where only the file itself would tell.
+        size: (H, W) of the image, or None where only the file itself has it.
 
     Raises:
         InputError: naming the defect.

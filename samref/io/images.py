@@ -25,7 +25,7 @@ _ORIENTATION = 0x0112
 
 
 def read_image(path: str | Path, mask_size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-    """Reads an image as users see it: RGB, turned as its EXIF orientation says, transparency over white.
+    """Reads an image as users see it: RGB, turned by its EXIF orientation, transparency over white.
 
     More than eight bits a channel are scaled by the sensor depth (10, 12, 14 or 16 bits) that holds the largest
     value, since cameras and microscopes store 12 bits in 16 without saying so.
@@ -92,7 +92,7 @@ def read_labels(path: str | Path) -> npt.NDArray[np.integer[Any]]:
 def binarize(
     values: npt.NDArray[np.integer[Any]], path: str | Path, threshold: int | None = None, lossy: bool = False
 ) -> BoolArray:
-    """Turns the values of a mask file into H x W bool as `read_mask` says; `path` is for the message."""
+    """Turns the values of a mask file into H x W bool, see `read_mask`; `path` is for the message."""
     if threshold is None and lossy:
         threshold = BENCHMARK_THRESHOLD
     if threshold is not None:

@@ -16,7 +16,7 @@ class TensorBoardLog(TensorBoardLogger):
     """Lightning's logger, with the gallery's masks and the job's configuration beside its final metrics."""
 
     def __init__(self, save_dir: str, name: str = "", version: str = "") -> None:
-        """Says where to.
+        """Chooses where to.
 
         Args:
             save_dir: folder of the event files.

@@ -1,6 +1,6 @@
 """`logger=wandb`: configuration, metrics, curves and a table of samples, one Weights & Biases run a job.
 
-Never asks and never blocks: without a key, or when the server cannot be reached, the run is kept offline, and
+Never prompts and never blocks: without a key, or when the server cannot be reached, the run is kept offline, and
 `wandb sync` sends it later.
 """
 
@@ -55,14 +55,14 @@ class WandbLog(WandbLogger):
         init_timeout: float = 20,
         finish_timeout: float = 120,
     ) -> None:
-        """Says where to; nothing is started before something is logged.
+        """Chooses where to; nothing is started before something is logged.
 
         Args:
             project: on the server.
             entity: user or team; None takes the account's own.
             group: under which the runs of a sweep stand together.
             tags: of the run.
-            mode: `online`, `offline`, `disabled`, or `auto`: what WANDB_MODE says, else online where there is a key.
+            mode: `online`, `offline`, `disabled`, or `auto`: that of WANDB_MODE, else online where there is a key.
             job_folder: of the job, which names the run; wandb's files lie beside it.
             init_timeout: seconds to wait for the server before the run is kept offline.
             finish_timeout: seconds to wait for uploads at the end; the rest stays on disk.
@@ -147,12 +147,12 @@ class WandbLog(WandbLogger):
 
 def chosen_mode(mode: str) -> str:
     """`online`, `offline` or `disabled` for a mode of the configuration; see `WandbLog`."""
-    asked = os.environ.get("WANDB_MODE", "")
+    wanted = os.environ.get("WANDB_MODE", "")
     if mode == "auto":
-        if asked:
-            return {"dryrun": "offline", "run": "online"}.get(asked, asked)
+        if wanted:
+            return {"dryrun": "offline", "run": "online"}.get(wanted, wanted)
         return "online" if has_key() else "offline"
-    # Online without a key would ask for one on a terminal.
+    # Online without a key would prompt for one on a terminal.
     return "offline" if mode == "online" and not has_key() else mode
 
 

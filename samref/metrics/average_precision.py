@@ -38,7 +38,7 @@ def average_precision(
     Boundary AP takes the smaller of mask IoU and boundary IoU of each pair; a crowd region, which has no boundary of
     its own, keeps the mask IoU. The box of a result is that of its mask; its own `bbox` counts only where it has no
     mask. Under `lvis`, a category counts in an image only if it was verified there, as present or as absent, and a
-    result that matches nothing is no error where LVIS says that the category is not annotated exhaustively.
+    result that matches nothing is no error where by LVIS the category is not annotated exhaustively.
 
     Args:
         ground_truth: content or path of an annotations file (COCO, or LVIS for `lvis`).

@@ -35,7 +35,7 @@ def ground_truth_records(content: Mapping[str, Any], image_ids: Iterable[Any] | 
     """
     _demand_records(content)
     allowed = None if image_ids is None else set(image_ids)
-    # An image that is listed twice counts once, as its first record says; data sets read it so, too.
+    # An image that is listed twice counts once, by its first record; data sets read it so, too.
     images = list({image["id"]: image for image in reversed(content["images"])}.values())[::-1]
     images = [image for image in images if allowed is None or image["id"] in allowed]
     numbers = {image["id"]: number for number, image in enumerate(sorted(images, key=_by_id), start=1)}
@@ -118,7 +118,7 @@ def run_lengths(segmentation: Any, original_size: tuple[int, int]) -> RunLengths
 
     Raises:
         InputError: if it is none of these, is of another size, or does not fill the image: evaluators would count such
-            a mask as a miss and say nothing, or read memory that is not theirs.
+            a mask as a miss without a word, or read memory that is not theirs.
     """
     try:
         return as_rle(segmentation, original_size)
@@ -138,7 +138,7 @@ def check_ground_truth(content: Any) -> None:
 
 
 def is_category(value: Any) -> bool:
-    """Whether evaluators can tell a category by this id."""
+    """Whether evaluators can use this id for a category."""
     return type(value) is int and abs(value) < 1 << 31
 
 
@@ -164,7 +164,7 @@ def _demand_records(content: Mapping[str, Any]) -> None:
                 if not (is_category(value) if numbered else isinstance(value, (int, str))):
                     raise InputError(
                         f"record {place} of the ground truth's {part} has the {name} {str(value)[:40]!r}; "
-                        f"expected {'a number' if numbered else 'a number or a name'}: mend or remove that record"
+                        f"expected {'a number' if numbered else 'a number or a name'}: correct or remove that record"
                     )
 
 

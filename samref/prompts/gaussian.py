@@ -12,7 +12,7 @@ from samref.geometry.resize import Taps, image_to_grid
 from samref.structures import FloatArray
 
 FORMS = ("center", "edt")
-# A cell that is exactly half covered is background, whatever the last bit of single precision says.
+# A cell that is exactly half covered is background, whatever its last bit in single precision is.
 HALF = np.float32(0.5 + 1e-6)
 
 

@@ -41,7 +41,7 @@ class External:
         Args:
             masks: folder of mask files (see `FolderMasks`), or a COCO results or annotations file (`RecordMasks`).
             dataset: option name of the data set, which decides how files are named.
-            pattern: how files are named below the folder; None: as `patterns` says.
+            pattern: how files are named below the folder; None: see `patterns`.
             patterns: by data set.
             threshold: grey value from which a pixel is foreground; None: files hold 0/1 or 0/255.
 
@@ -74,7 +74,7 @@ class External:
         """Reads the masks of one image; see `samref.refiners.samrefiner.Refiner` and `MaskSource`."""
 
         def nothing(row: int) -> BoolArray:
-            raise AssertionError(f"mask {row} is empty and not asked for")
+            raise AssertionError(f"mask {row} is empty and not refined")
 
         read = self.source.open(sample) if sample.masks.any() else nothing
         return refine_each(sample, read, {})

@@ -77,7 +77,7 @@ class MaskGenerator:
 
 
 class BackbonePredictor:
-    """What the generator asks of its `SamPredictor`, answered by a backbone - HQ-SAM's and a cached one's included.
+    """What the generator needs of its `SamPredictor`, computed by a backbone - HQ-SAM's and a cached one's included.
 
     Points stay in image px: the backbone itself moves them to its frame.
     """

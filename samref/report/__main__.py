@@ -12,7 +12,7 @@ from samref.report.tables import EXPERIMENTS, show_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 when it did what it says, 1 with one sentence on stderr when it could not."""
+    """Runs one command; 0 when it succeeds, 1 with one sentence on stderr when it could not."""
     options = _parser().parse_args(arguments)
     try:
         write = options.write or options.outputs[0] / options.command
@@ -36,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         "tables": "every table of the paper: paper, ours, difference, command",
         "figures": "the plots of the paper, as PNG and SVG, with the points that it prints as numbers",
     }
-    for name, said in helps.items():
-        command = commands.add_parser(name, help=said, description=said)
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
             "--outputs",
             nargs="+",

@@ -95,21 +95,21 @@ def _mean(runs: Sequence[Run], metric: str, part: str) -> float | None:
 def _measured_with(row: Row, runs: Sequence[Run]) -> str:
     if not runs:
         return ""
-    said = [_deviation(key, value, run) for run in runs for key, value in row.setting.items()]
+    notes = [_deviation(key, value, run) for run in runs for key, value in row.setting.items()]
     if any(
         key.startswith(COUNTS) and _deviation(key, value, run) for run in runs for key, value in row.setting.items()
     ):
-        said += [data_of(run) for run in runs]
+        notes += [data_of(run) for run in runs]
     if len(runs) < len(row.runs):
-        said.append(f"{len(runs)} of {len(row.runs)} runs")
+        notes.append(f"{len(runs)} of {len(row.runs)} runs")
     if any(metric in SECONDS for metric in row.metrics.values()):
         hardware = [run.report.get("hardware") or {} for run in runs]
-        said += [str(parts.get("gpu") or parts.get("cpu") or "") for parts in hardware]
-    return ", ".join(dict.fromkeys(filter(None, said)))
+        notes += [str(parts.get("gpu") or parts.get("cpu") or "") for parts in hardware]
+    return ", ".join(dict.fromkeys(filter(None, notes)))
 
 
 def data_of(run: Run) -> str:
-    """`on PLACE`, the place of a run's data, which is what tells a subset from the whole; empty where it had none."""
+    """`on PLACE`, the place of a run's data, which distinguishes a subset from the whole; empty where it had none."""
     places = [run.config(f"dataset.{key}") for key in ("root", "annotations", "predictions", "masks")]
     place = next((place for place in places if place not in (MISSING, None)), None)
     return "" if place is None else f"on {place}"

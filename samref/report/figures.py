@@ -1,7 +1,7 @@
 """The plots of the paper: which runs make which points, and the points that the paper prints as numbers.
 
 A figure is a folder of `experiments/` with two files. `paper.csv` has the columns `x`, `series` or `y` where the figure
-has them, and one column a panel; a figure that the paper lacks has no such file. `figure.yaml` says how runs become
+has them, and one column a panel; a figure that the paper lacks has no such file. `figure.yaml` defines how runs become
 points:
 
     title: Fig. 7b. ...

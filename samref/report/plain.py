@@ -16,7 +16,7 @@ from samref.report.published import CHOICES
 from samref.report.render import CSV_HEADER, label, markdown_row, number
 from samref.report.runs import COARSE, MISSING, REFINED, Run, as_text
 
-# Keys that say where, how fast or how often something ran; runs are not told apart by them.
+# Keys of where, how fast or how often something ran; runs are not distinguished by them.
 SILENT = ("paths", "name", "force", "logger", "trainer", "callbacks", "num_workers", "hydra", "save_masks")
 
 
@@ -40,7 +40,7 @@ class PlainTable:
 
     @classmethod
     def of(cls, name: str, title: str, runs: Sequence[Run], among: Sequence[Run] = ()) -> PlainTable:
-        """The table of some runs, told apart by what differs between all runs `among` which they are."""
+        """The table of some runs, distinguished by what differs between all runs `among` which they are."""
         keys = differing_keys(among or runs)
         metrics = dict.fromkeys(metric for run in runs for metric in run.report["metrics"].get(REFINED, {}))
         ranks = {key: _ranks(runs, key) for key in keys}
@@ -68,7 +68,7 @@ class PlainTable:
 
 
 def differing_keys(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The fewest config keys, chosen options first, that tell the runs apart.
+    """The fewest config keys, chosen options first, that distinguish the runs.
 
     A key whose value follows from the keys before it (an option's own parameters) is left out.
     """

@@ -1,4 +1,4 @@
-"""Drawing figures with matplotlib (the extra `figures`); importing this says so where it is not installed."""
+"""Drawing figures with matplotlib (the extra `figures`); importing this raises where it is not installed."""
 
 from __future__ import annotations
 

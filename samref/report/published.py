@@ -1,17 +1,17 @@
 """The tables of the paper: published numbers, and which run stands for which row.
 
 A table is a folder of `experiments/` with two files. `paper.csv` holds the published numbers, one row of the table a
-line. `table.yaml` says how runs meet those rows:
+line. `table.yaml` defines how runs meet those rows:
 
     title: Table 1. ...
     experiment: davis_ablation            # `experiment` of the reports that count
     data: what must lie on disk
     command: python run.py +experiment=davis_ablation dataset.root=DIR
-    when:                                 # config keys that rows ask for besides (all rows without a `where`)
+    when:                                 # config keys that rows require besides (all rows without a `where`)
       - {where: {...}, prompts.point.negative: true}
     keys:                                 # columns of paper.csv that identify a run ...
       prompts: hydra_choices.prompts      # ... by the config key that has the same value, or
-      box: {cebox: {prompts.box.lam: 0.1}}  # ... by what each value asks of the config
+      box: {cebox: {prompts.box.lam: 0.1}}  # ... by what each value requires of the config
     arguments:                            # more of the command
       - {where: {method: CRM}, say: refiner.masks=DIR}
     coarse: {where: {prompts: coarse}, keys: []}  # rows about the coarse masks; the keys that still identify the run
@@ -19,7 +19,7 @@ line. `table.yaml` says how runs meet those rows:
       - {where: {source: NB}, over: row.annotations, values: [...]}
     unmeasured: [{source: ...}]           # rows that no run of this project can fill
     columns: {iou: iou, hours: hours}     # columns with numbers: their metric; `{metric}` takes a column's value
-    omit: [val_miou]                      # columns of paper.csv that no run here can have a say in
+    omit: [val_miou]                      # columns of paper.csv that no run here can fill
     setting:                              # what the paper measured with: a run that differs is marked
       - {where: {...}, hydra_choices.backbone: vit_h, counts.masks: 585}
     notes: [...]
@@ -55,7 +55,7 @@ class Row:
     """One row of a published table.
 
     Attributes:
-        labels: the columns that say what it is, in order.
+        labels: the columns that name it, in order.
         paper: number column -> published value in percent (or hours, minutes), None where the paper has none.
         metrics: number column -> metric of the report.
         part: `coarse` or `refined`: which metrics of a run fill it.
@@ -93,7 +93,7 @@ class PublishedTable:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The columns that say what a row is."""
+        """The columns that name a row."""
         return tuple(self.rows[0].labels)
 
     def command_for(self, row: Row, runs: Sequence[Conditions]) -> str:
@@ -164,7 +164,7 @@ def _conditions(rule: Any, value: str, column: str) -> dict[str, Any]:
     if isinstance(rule, str):
         return {rule: value}
     if value not in rule:
-        raise ConfigError(f"a table.yaml does not say what '{value}' in the column '{column}' asks of a run")
+        raise ConfigError(f"a table.yaml does not define what '{value}' in the column '{column}' requires of a run")
     return dict(rule[value])
 
 

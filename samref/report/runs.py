@@ -1,4 +1,4 @@
-"""Reports that runs left, and what their configuration says."""
+"""Reports that runs left, and what their configuration holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Run:
     Attributes:
         path: of its report.json.
         report: the content.
-        finished: seconds since 1970, to tell which of two runs is newer.
+        finished: seconds since 1970, to find the newer of two runs.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Run:
         return value
 
     def matches(self, conditions: Conditions) -> bool:
-        """Whether the configuration has every value asked for; a list of values asks for any one of them."""
+        """Whether the configuration has every required value; of a list of values it needs any one."""
         return all(same(self.config(key), wanted) for key, wanted in conditions.items())
 
     def value(self, metric: str, part: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What a run says on screen when it ends: its metrics in percent, speed, and where the files are."""
+"""What a run prints when it ends: its metrics in percent, speed, and where the files are."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def print_report(report: dict[str, Any], console: Console | None = None, brief: 
     if report["metrics"]:
         console.print(metrics_table(report))
     counts, timing = report["counts"], report["timing"]
-    said = ", ".join(f"{value} {key}" for key, value in counts.items() if value or key in ("images", "masks"))
+    totals = ", ".join(f"{value} {key}" for key, value in counts.items() if value or key in ("images", "masks"))
     rate = f", {timing['masks_per_second']:.1f} masks/s" if "masks_per_second" in timing else ""
     spent = "" if timing["total"] is None else f" in {timing['total']:.1f} s of refinement"
-    console.print(f"{said}{spent}{rate}", highlight=False)
+    console.print(f"{totals}{spent}{rate}", highlight=False)
     for failure in report["failures"]:
         console.print(f"  failed: {failure['image']}: {failure['reason']}", highlight=False, markup=False)
     for name, path in left_behind(report).items():

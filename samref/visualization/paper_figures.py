@@ -108,7 +108,9 @@ def draw_prompts(refiner: PromptedRefiner, subject: Subject) -> Canvas:
     settings = refiner.prompts
     edge = with_outline(view, view.picture, subject.mask, COARSE)
     panels = [
-        captioned(with_outline(view, view.picture, subject.mask, COARSE, 0.35), _said("coarse", subject, subject.mask))
+        captioned(
+            with_outline(view, view.picture, subject.mask, COARSE, 0.35), _caption("coarse", subject, subject.mask)
+        )
     ]
     for parts, caption in (
         (("point",), f"points, {settings.point.strategy}"),
@@ -165,7 +167,7 @@ def draw_box(refiner: PromptedRefiner, subject: Subject) -> Canvas:
         alone = _with_parts(refiner, ("box",), iterations=1, lam=lam)
         result = subject.refine(alone)
         drawn = with_box(with_outline(view, view.picture, result.masks[0], REFINED, 0.35), view, box)
-        panels.append(captioned(drawn, _said(f"by the {name}", subject, result.masks[0], result)))
+        panels.append(captioned(drawn, _caption(f"by the {name}", subject, result.masks[0], result)))
     return stack_rows([np.hstack(panels[:2]), np.hstack(panels[2:])])
 
 
@@ -188,7 +190,7 @@ def draw_regions(refiner: PromptedRefiner, subject: Subject, merge: SplitThenMer
                     captioned(boxed, f"{name}: {count}"),
                     captioned(each, "refined, each"),
                     captioned(
-                        with_outline(view, view.picture, union, REFINED, 0.35), _said("together", subject, union)
+                        with_outline(view, view.picture, union, REFINED, 0.35), _caption("together", subject, union)
                     ),
                 ]
             )
@@ -206,14 +208,14 @@ def draw_cascade(refiner: PromptedRefiner, subject: Subject, rounds: int) -> Can
     """
     view = View.of(subject.image, PANEL_SIDE)
     coarse = with_outline(view, view.picture, subject.mask, COARSE, 0.35)
-    panels = [captioned(coarse, _said("coarse", subject, subject.mask))]
+    panels = [captioned(coarse, _caption("coarse", subject, subject.mask))]
     last = subject.mask
     for count in range(1, rounds + 1):
         result = subject.refine(_with_parts(refiner, tuple(refiner.prompts.use), iterations=count))
         mask = result.masks[0]
         drawn = with_outline(view, view.picture, mask, REFINED, 0.35)
         drawn = with_prompts(view, drawn, replace(result.prompts, mask_input=None), PARTS)
-        caption = f"{_said(f'round {count}', subject, mask, result)}, changed {1 - pair_iou(mask, last):.3f}"
+        caption = f"{_caption(f'round {count}', subject, mask, result)}, changed {1 - pair_iou(mask, last):.3f}"
         panels.append(captioned(drawn, caption))
         last = mask
     return _in_rows(panels)
@@ -306,6 +308,6 @@ def with_prompts(view: View, canvas: Canvas, prompts: Prompts, parts: Sequence[s
     return canvas
 
 
-def _said(name: str, subject: Subject, mask: BoolArray, result: Refinement | None = None) -> str:
+def _caption(name: str, subject: Subject, mask: BoolArray, result: Refinement | None = None) -> str:
     predicted = f"predicted {result.predicted_iou[0]:.3f}" if result is not None else ""
     return ", ".join(filter(None, [name, predicted, subject.against(mask)]))

@@ -42,7 +42,7 @@ def test_python_callers_may_ask_for_it_too():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["backbone.cache=maybe"], "'maybe'.*auto, true or false"),
         (["backbone.cache=true", "backbone.cache_precision=int4"], "'int4'.*fp32 or fp16"),
@@ -50,8 +50,8 @@ def test_python_callers_may_ask_for_it_too():
         (["backbone.cache=false", "backbone.cache_precision=fp16"], "leave out one"),
     ],
 )
-def test_values_without_meaning_are_refused(overrides, said):
-    with pytest.raises(ConfigError, match=said):
+def test_values_without_meaning_are_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
         opened(*overrides)
 
 

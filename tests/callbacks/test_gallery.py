@@ -41,10 +41,10 @@ def refined(sample, flags=None, prompts=None):
 
 
 def sample_of(size=(60, 90), objects=2, truth=True, seed=0):
-    real = np.array([blob(size, seed + k) for k in range(objects)])
-    coarse = np.array([rough(mask, seed + k) for k, mask in enumerate(real)])
+    true_masks = np.array([blob(size, seed + k) for k in range(objects)])
+    coarse = np.array([rough(mask, seed + k) for k, mask in enumerate(true_masks)])
     names = tuple(f"object{k}" for k in range(objects))
-    return Sample(photo(size, seed), coarse, "image", names, truth=real if truth else None)
+    return Sample(photo(size, seed), coarse, "image", names, truth=true_masks if truth else None)
 
 
 def made(image_id, object_id, numbers):

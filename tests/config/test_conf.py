@@ -76,11 +76,11 @@ def test_prompts_use_what_their_name_says(option):
 
 
 @parametrize("dataset_protocol")
-def test_what_the_protocol_of_a_data_set_says_comes_with_it(option):
+def test_the_protocol_of_a_data_set_comes_with_it(option):
     config = chosen("dataset", option)
     assert option in options("dataset")
-    said = OmegaConf.load(config_dir() / "dataset_protocol" / f"{option}.yaml")
-    assert OmegaConf.merge(config, {key: value for key, value in said.items() if key != "defaults"}) == config
+    protocol = OmegaConf.load(config_dir() / "dataset_protocol" / f"{option}.yaml")
+    assert OmegaConf.merge(config, {key: value for key, value in protocol.items() if key != "defaults"}) == config
 
 
 @parametrize("refiner")

@@ -33,13 +33,13 @@ def test_every_number_and_switch_of_the_configuration_refuses_text(tmp_path, cho
     options = [key for key in options if not key.startswith(FREE)]
     assert len(options) > 20
     for option in options:
-        said = ""
+        message = ""
         try:
             runner.run(compose_config([*base, f"{option}=abc"]))
         except SamrefError as error:
-            said = str(error)
-        assert said.startswith(f"{option} is 'abc'; expected "), (option, said)
-        assert "\n" not in said
+            message = str(error)
+        assert message.startswith(f"{option} is 'abc'; expected "), (option, message)
+        assert "\n" not in message
     assert not list(tmp_path.rglob("report.json"))
 
 

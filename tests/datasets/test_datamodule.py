@@ -1,4 +1,4 @@
-"""The feed: every sample exactly once, bad ones as asked."""
+"""The loader: every sample exactly once, bad ones by `on_error`."""
 
 import os
 import signal

@@ -22,7 +22,7 @@ from tests.factories_benchmarks import refined
 SMALL = {"size": (96, 128)}
 
 
-# What a refiner asks of a backbone; images are encoded once for both refiners here.
+# What a refiner needs of a backbone; images are encoded once for both refiners here.
 PARTS = ("name", "img_size", "embedding_size", "mask_input_size", "iou_head", "device", "decode")
 
 
@@ -93,7 +93,7 @@ def test_a_hole_is_no_part_of_a_thing():
 
 
 def test_masks_are_exactly_where_things_were_painted(monkeypatch):
-    # Every thing in its own pure grey on black, without shadows and camera: the picture then says whose a pixel is.
+    # Every thing in its own pure grey on black, without shadows and camera: the picture then shows whose a pixel is.
     greys, given = (0.25, 0.5, 0.75, 1.0), {}
 
     def flat(rng, part, layer, pose, window):
@@ -171,10 +171,10 @@ def test_the_real_model_segments_the_things_and_mends_their_masks(mobile_sam):
     backbone.encode = lambda image: encode(image.tobytes())
     boxed = SAMRefiner(backbone, build(compose_config(["prompts=box"]).prompts))
     full = SAMRefiner(backbone, build(compose_config(["prompts=all"]).prompts))
-    found, coarse, mended = [], [], []
+    found, coarse, better = [], [], []
     for sample in (Scenes(length=3)[k] for k in range(3)):
         found += pair_ious(boxed.refine(sample.image, sample.truth).masks, sample.truth)
         coarse += pair_ious(sample.masks, sample.truth)
-        mended += pair_ious(full.refine(sample.image, sample.masks).masks, sample.truth)
+        better += pair_ious(full.refine(sample.image, sample.masks).masks, sample.truth)
     assert np.mean(found) > 0.8
-    assert np.mean(mended) > np.mean(coarse) + 0.03
+    assert np.mean(better) > np.mean(coarse) + 0.03

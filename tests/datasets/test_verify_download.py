@@ -18,14 +18,14 @@ from samref.errors import DatasetError
 
 @pytest.fixture
 def server():
-    """Serves `content`, in parts where asked; `stop_after` bytes it hangs up once."""
-    state = SimpleNamespace(content=b"", stop_after=None, asked=[], ranges=True)
+    """Serves `content`, in parts where requested; `stop_after` bytes it hangs up once."""
+    state = SimpleNamespace(content=b"", stop_after=None, requested=[], ranges=True)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked = self.headers.get("Range")
-            state.asked.append(asked)
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
+            wanted = self.headers.get("Range")
+            state.requested.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.ranges else 0
             if start >= len(state.content):
                 self.send_response(416)
                 self.end_headers()
@@ -68,7 +68,7 @@ def test_an_archive_is_fetched_once(server, tmp_path):
     archive = offered(server, CONTENT)
     assert fetch(archive, tmp_path).read_bytes() == CONTENT
     fetch(archive, tmp_path)
-    assert server.asked == [None]
+    assert server.requested == [None]
     assert [path.name for path in tmp_path.iterdir()] == ["images.zip"]
 
 
@@ -81,7 +81,7 @@ def test_a_download_that_was_cut_off_goes_on(server, tmp_path, ranges):
         fetch(archive, tmp_path)
     assert not (tmp_path / "images.zip").exists()
     assert fetch(archive, tmp_path).read_bytes() == content
-    assert server.asked == [None, f"bytes={3 * download.CHUNK}-"]
+    assert server.requested == [None, f"bytes={3 * download.CHUNK}-"]
 
 
 def test_a_part_that_is_whole_already_is_taken(server, tmp_path):
@@ -105,7 +105,7 @@ def test_an_address_that_does_not_answer_is_named(tmp_path):
 def test_too_little_space_is_said_before_anything_is_fetched(server, tmp_path):
     with pytest.raises(DatasetError, match=r"GB free; images\.zip"):
         fetch(offered(server, CONTENT, size=10**16), tmp_path)
-    assert server.asked == []
+    assert server.requested == []
 
 
 def test_unpacking_leaves_whole_files_alone_and_mends_others(tmp_path):

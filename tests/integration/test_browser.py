@@ -40,13 +40,13 @@ def gallery(tmp_path_factory):
 @pytest.fixture
 def page(browser, gallery):
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    asked, errors = [], []
-    page.on("request", lambda request: asked.append(request.url))
+    requested, errors = [], []
+    page.on("request", lambda request: requested.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.goto(gallery)
     yield page
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
     assert errors == []
     page.close()
 
@@ -114,8 +114,8 @@ def address():
 
 def test_the_page_shows_its_example_refined_and_follows_every_setting(browser, address):
     page = browser.new_page(viewport={"width": 1400, "height": 1100})
-    asked = []
-    page.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    requested = []
+    page.on("request", lambda request: requested.append(request.url) if request.url.startswith("http") else None)
     page.goto(address)
     command = page.locator("pre", has_text="python run.py dataset=folder")
     command.wait_for(timeout=60_000)
@@ -123,5 +123,5 @@ def test_the_page_shows_its_example_refined_and_follows_every_setting(browser, a
     assert page.get_by_text("candidate").count() >= 1 and page.locator("canvas").count() >= 1
     page.get_by_label("released").click()
     page.locator("pre", has_text="+preset=released").wait_for(timeout=60_000)
-    assert {url.split("/")[2] for url in asked} == {address.split("/")[2]}, "nothing is asked of other hosts"
+    assert {url.split("/")[2] for url in requested} == {address.split("/")[2]}, "nothing is requested from other hosts"
     page.close()

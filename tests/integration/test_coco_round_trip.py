@@ -30,7 +30,7 @@ def refine(tmp_path, coco, *words):
 
 @pytest.fixture(autouse=True)
 def solid_masks(monkeypatch):
-    """Masks without holes come out, which polygons can say exactly: the coarse ones, a pixel further."""
+    """Masks without holes come out, which polygons can describe exactly: the coarse ones, a pixel further."""
     monkeypatch.setattr(
         SAMRefiner, "refine_sample", lambda self, sample, **options: refined(np.roll(sample.masks, 1, axis=2))
     )

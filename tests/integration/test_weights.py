@@ -1,4 +1,4 @@
-"""With the real model: coarse masks of procedural scenes come out better."""
+"""With the published model: coarse masks of procedural scenes come out better."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`logger=wandb`: what an offline run holds when read back, and that it never asks, never blocks and keeps no key."""
+"""`logger=wandb`: what an offline run holds when read, and that it never prompts, never blocks and keeps no key."""
 
 import itertools
 import json

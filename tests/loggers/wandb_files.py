@@ -31,7 +31,7 @@ def records(path):
 
 
 class OfflineRun:
-    """What one offline run says: `run` (name, group, ...), `config`, `history` rows, `summary`, `exit_code`."""
+    """What one offline run holds: `run` (name, group, ...), `config`, `history` rows, `summary`, `exit_code`."""
 
     def __init__(self, path):
         self.config, self.history, self.summary, self.exit_code = {}, [], {}, None

@@ -34,7 +34,7 @@ def to_grid(array, size, fill):
 
 
 def plain(mask, prompt):
-    """The steps as the method states them, on whole images; also says where a sign is too close to call."""
+    """The steps as the method states them, on whole images; also marks where a sign is too close to call."""
     distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] if mask.all() else distance_transform_edt(mask)
     if prompt.form == "center":
         y0, x0 = np.unravel_index(np.round(distance**2).argmax(), mask.shape)

@@ -13,7 +13,7 @@ SIZE = (24, 32)
 
 
 class Network:
-    """Answers with given probabilities and remembers what it was asked."""
+    """Returns given probabilities and keeps its inputs."""
 
     device = "cpu"
 

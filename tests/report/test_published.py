@@ -55,18 +55,18 @@ def test_the_command_of_a_row_asks_hydra_for_its_conditions(table, row):
     assert overrides["experiment"].value() == table.experiment
     for key in row.runs[0]:
         override = overrides[key.removeprefix(CHOICES)]
-        asked = [str(v).lower() for v in override.sweep_iterator()] if override.is_sweep_override() else None
-        asked = asked or [str(override.value()).lower()]
+        chosen = [str(v).lower() for v in override.sweep_iterator()] if override.is_sweep_override() else None
+        chosen = chosen or [str(override.value()).lower()]
         wanted = [run[key][0] if isinstance(run[key], list) else run[key] for run in row.runs]
-        assert asked == list(dict.fromkeys(str(value).lower() for value in wanted))
+        assert chosen == list(dict.fromkeys(str(value).lower() for value in wanted))
 
 
 def test_rows_of_one_refined_table_ask_for_different_runs():
     for table in TABLES:
-        asked = [
+        chosen = [
             str((row.runs, tuple(row.metrics.values()))) for row in table.rows if row.part == "refined" and row.runs
         ]
-        assert len(asked) == len(set(asked)), table.name
+        assert len(chosen) == len(set(chosen)), table.name
 
 
 def published(name):
@@ -102,7 +102,7 @@ GOOD = "title: t\nexperiment: e\ndata: d\ncommand: python run.py\nkeys: {a: b.a}
         (GOOD, "a,iou\nx,high\n", "text where a number"),
         (GOOD, "a,iou\n", "holds no rows"),
         (GOOD, "a,iou\nx,\n", "has no number"),
-        (GOOD.replace("b.a", "{y: {}}"), "a,iou\nx,1\n", "does not say what 'x'"),
+        (GOOD.replace("b.a", "{y: {}}"), "a,iou\nx,1\n", "does not define what 'x'"),
         ("title: [", "a,iou\nx,1\n", "cannot be read"),
         (GOOD, None, "cannot be read"),
     ],

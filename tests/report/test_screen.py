@@ -37,10 +37,10 @@ def test_metrics_counts_failures_and_places_are_said(tmp_path):
 
 def test_masks_are_where_they_were_asked_for(tmp_path):
     output = tmp_path / "elsewhere"
-    told = report(tmp_path, config={"dataset": {"output": str(output)}}, metrics={})
-    assert "masks: " not in printed(told)
+    shown = report(tmp_path, config={"dataset": {"output": str(output)}}, metrics={})
+    assert "masks: " not in printed(shown)
     output.mkdir()
-    assert f"masks: {output}" in printed(told)
+    assert f"masks: {output}" in printed(shown)
 
 
 def test_a_job_of_a_sweep_is_one_line(tmp_path):

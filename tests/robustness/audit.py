@@ -1,6 +1,6 @@
 """`python -m tests.robustness.audit`: are there known vulnerabilities in what samref needs and has installed here?
 
-Fails only for a finding. Where the database cannot be reached, which is no fault of the code, it says so and passes.
+Fails only for a finding. Where the database cannot be reached, no fault of the code, it prints that and passes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def needed(name: str = "samref") -> set[str]:
 
 
 def audit() -> tuple[list[dict[str, Any]], str]:
-    """What the database says of each installed package, and why there is nothing where there is nothing."""
+    """What the database holds on each installed package, and why there is nothing where there is nothing."""
     command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off", "--timeout", "10"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

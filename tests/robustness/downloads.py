@@ -34,7 +34,7 @@ def cut_downloads(world: World, random: Random, cases: int) -> int:
     weights = io.BytesIO()
     torch.save({"weight": torch.rand(50_000)}, weights)
     done = 0
-    # Fifty downloads that say so would bury the counts.
+    # Fifty lines on downloads would bury the counts.
     logging.disable(logging.INFO)
     with (
         contextlib.redirect_stderr(io.StringIO()),

@@ -147,9 +147,9 @@ def _in_children(options: argparse.Namespace) -> list[str]:
             os._exit(0)
         os.close(send)
         with open(receive) as file:
-            told = file.read()
+            sent = file.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        findings += json.loads(told) if told else []
+        findings += json.loads(sent) if sent else []
         if status == 0:
             break
         at = int.from_bytes(reached[:8], "little")

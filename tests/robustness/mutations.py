@@ -51,7 +51,7 @@ def mutate_bytes(data: bytes, random: Random, partner: bytes = b"") -> bytes:
 
 
 def mutate_png(data: bytes, random: Random, partner: bytes = b"") -> bytes:
-    """Changes chunks of a PNG and mends their checksums, so that decoders see more than a wrong checksum."""
+    """Changes chunks of a PNG and corrects their checksums, so that decoders see more than a wrong checksum."""
     chunks = png_chunks(data)
     if not chunks or random.random() < 0.3:
         return mutate_bytes(data, random, partner)

@@ -45,7 +45,7 @@ def scrambled(path):
 
 
 def text(path):
-    path.write_text("not what its name says")
+    path.write_text("not what its name promises")
 
 
 def a_folder(path):
@@ -79,15 +79,17 @@ def restore(path, data):
 
 
 def outcome(cfg):
-    """Sentences that say what is wrong, and the samples that are right."""
+    """Sentences that name what is wrong, and the samples that are right."""
     try:
         dataset = build(cfg)
     except DatasetError as error:
         return [str(error)], None
     samples = Samples(dataset, None, "skip")
     found = [samples[index] for index in range(len(samples))]
-    said = [failure.reason for failure in (*getattr(dataset, "problems", ()), *found) if isinstance(failure, Failure)]
-    return said, [sample for sample in found if isinstance(sample, Sample)]
+    reasons = [
+        failure.reason for failure in (*getattr(dataset, "problems", ()), *found) if isinstance(failure, Failure)
+    ]
+    return reasons, [sample for sample in found if isinstance(sample, Sample)]
 
 
 # The overrides, and how many samples there are when nothing is wrong.
@@ -113,8 +115,8 @@ def test_a_bad_file_costs_itself_and_is_named(tmp_path, monkeypatch, loader):
     else:
         overrides = [f"dataset={loader}", *make_world(loader, tmp_path)]
     cfg = compose_config(overrides).dataset
-    said, samples = outcome(cfg)
-    assert not said and len(samples) == LOADERS[loader]
+    reasons, samples = outcome(cfg)
+    assert not reasons and len(samples) == LOADERS[loader]
     used = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and not is_spare(path, loader)]
     firsts = {(path.parent, path.suffix, kind_of(path)): path for path in used}
     assert len(firsts) >= 2
@@ -122,16 +124,16 @@ def test_a_bad_file_costs_itself_and_is_named(tmp_path, monkeypatch, loader):
         data = path.read_bytes()
         for spoil in KINDS:
             spoil(path)
-            said, left = outcome(cfg)
+            reasons, left = outcome(cfg)
             harmless = left is not None and len(left) == LOADERS[loader]
             # A sentence names the file, or the folder that lacks it.
             names = {path.stem, *path.relative_to(tmp_path).parts}
-            assert harmless or any(name in sentence for name in names for sentence in said), (path, spoil, said)
-            assert all("\n" not in sentence for sentence in said)
+            assert harmless or any(name in sentence for name in names for sentence in reasons), (path, spoil, reasons)
+            assert all("\n" not in sentence for sentence in reasons)
             if left is not None:
-                assert len(left) >= LOADERS[loader] - 1, (path, spoil, said)
+                assert len(left) >= LOADERS[loader] - 1, (path, spoil, reasons)
             if not harmless and path.suffix != ".txt":
-                assert said, (path, spoil)
+                assert reasons, (path, spoil)
             restore(path, data)
     assert outcome(cfg)[0] == []
 
@@ -248,6 +250,6 @@ def test_a_file_that_others_speak_of_is_missed(tmp_path):
         make(root)
         (root / path).unlink()
         loader = "davis585" if make is make_davis585 else "big"
-        said, samples = outcome(compose_config([f"dataset={loader}", f"dataset.root={root}"]).dataset)
+        reasons, samples = outcome(compose_config([f"dataset={loader}", f"dataset.root={root}"]).dataset)
         assert samples is None
-        assert Path(path).name in said[0]
+        assert Path(path).name in reasons[0]

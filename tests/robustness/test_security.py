@@ -1,4 +1,4 @@
-"""Files of strangers run no code, write nowhere but where they are asked to, and put nothing into pages or reports.
+"""Files of strangers run no code, write nowhere but where they should, and put nothing into pages or reports.
 
 What single readers promise is held beside them: no pickle in checkpoints (`tests/backbones/weights/test_checkpoint.py`)
 and `.npy` files (`tests/datasets/test_voc_cams.py`), archives (`tests/datasets/test_verify_download.py`), hashes

@@ -124,7 +124,7 @@ def test_one_figure_alone_and_label_maps(files):
 
 
 @pytest.mark.parametrize(
-    ("make", "words", "said"),
+    ("make", "words", "message"),
     [
         (np.zeros(SIZE), [], "holds nothing; expected at least one foreground pixel"),
         (np.zeros(SIZE), ["--label", "3"], "holds no pixel of label 3"),
@@ -133,7 +133,7 @@ def test_one_figure_alone_and_label_maps(files):
         (np.ones(SIZE), ["nonsense=1"], "nonsense"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_sentence(files, capsys, make, words, said):
+def test_what_cannot_be_drawn_is_one_sentence(files, capsys, make, words, message):
     Image.fromarray(make.astype(np.uint8)).save(files / "bad.png")
     arguments = [
         str(files / "dog.jpg"),
@@ -147,6 +147,6 @@ def test_what_cannot_be_drawn_is_one_sentence(files, capsys, make, words, said):
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (files / "o").exists()

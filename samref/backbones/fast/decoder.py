@@ -35,7 +35,7 @@ class Extent(NamedTuple):
 
 
 class MaskDecoder:
-    """A packaged mask decoder with its image side shared between masks; made anew when weights change."""
+    """A packaged mask decoder with its image side shared between masks; made again when weights change."""
 
     def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
         """Rearranges the weights.

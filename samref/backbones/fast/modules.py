@@ -18,7 +18,7 @@ def sam_modules(architecture: str) -> SamModules:
     """`segment-anything`'s model.
 
     Parameters are on the meta device: initialising 600 M numbers only to overwrite them costs seconds and
-    twice the memory. Loading a checkpoint puts real ones in their place.
+    twice the memory. Loading a checkpoint replaces them.
 
     Args:
         architecture: `vit_b`, `vit_l` or `vit_h`.

@@ -96,7 +96,7 @@ class CrossAttention:
 
 
 class TwoWayTransformer:
-    """A packaged two-way transformer with its image side shared; made anew when weights change."""
+    """A packaged two-way transformer with its image side shared; made again when weights change."""
 
     def __init__(self, transformer: Any, image_pe: Tensor, code_weight: Tensor) -> None:
         """Rearranges the weights.

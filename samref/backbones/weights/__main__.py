@@ -62,7 +62,7 @@ def show(entries: list[Checkpoint]) -> int:
 
 
 def verify(entries: list[Checkpoint], demand_one: bool) -> int:
-    """Checks cached files and removes wrong ones; a missing one counts as wrong when it was asked for."""
+    """Checks cached files and removes wrong ones; a missing one counts as wrong when it was named."""
     table = Table("backbone", Column("file", overflow="fold"), Column("finding", overflow="fold"), box=None)
     wrong = False
     for entry in entries:

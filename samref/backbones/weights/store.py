@@ -76,7 +76,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def locked(entry: Checkpoint) -> Iterator[None]:
-    """Makes processes that ask for the same checkpoint at once wait for the first."""
+    """Makes processes that need the same checkpoint at once wait for the first."""
     folder = cache_folder() / "weights"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ class CocoDataset(MaskDataset):
         """Reads one image and decodes its masks.
 
         Raises:
-            InputError: if the image cannot be read or has another size than the annotations say.
+            InputError: if the image cannot be read or has another size than in the annotations.
         """
         image_id = self._ids[index]
         path = self._path(image_id)
@@ -114,7 +114,7 @@ class CocoDataset(MaskDataset):
         image = read_image(path, promised)
         size = (image.shape[0], image.shape[1])
         if promised not in (None, size):
-            raise InputError(f"{path} is {size} (H, W); expected {promised}, as the annotations say")
+            raise InputError(f"{path} is {size} (H, W); expected {promised}, as in the annotations")
         masks, positions, problems = self._decode(image_id, size)
         meta = {
             "records": tuple(self._coarse.records[position] for position in positions),

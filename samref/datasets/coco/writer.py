@@ -1,4 +1,4 @@
-"""Writes refined masks as one COCO file, through a journal that survives an interruption."""
+"""Writes refined masks as one COCO file, through a resume log that survives an interruption."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ REPLACED = ("segmentation", "area", "bbox")
 class CocoWriter:
     """Collects refined records and writes one file of the kind that came, in its order.
 
-    Every image's records go to a journal (JSON lines, one file a process) at once; `close` puts the file together from
-    all journals beside it. So an interrupted run, resumed into the same folder, loses nothing, and with several
+    Every image's records go to a resume log (JSON lines, one file a process) at once; `close` puts the file together
+    from all logs beside it. So an interrupted run, resumed into the same folder, loses nothing, and with several
     processes the last one to close has everything. Records that were never refined stay as they came; those of images
     that the run leaves out by `image_ids` are left out.
     """
@@ -55,7 +55,7 @@ class CocoWriter:
         output.mkdir(parents=True, exist_ok=True)
 
     def write(self, sample: Sample, refinement: Refinement) -> None:
-        """Adds one image's refined masks to the journal; masks that were not refined keep their record."""
+        """Adds one image's refined masks to the resume log; masks that were not refined keep their record."""
         records = self._records(sample, refinement.masks)
         positions = sample.meta["positions"]
         refined = [
@@ -68,7 +68,7 @@ class CocoWriter:
 
     @cached_property
     def _journal(self) -> Path:
-        # Asked for at the first write: the processes of a run know their ranks only once it has started.
+        # At the first write: the processes of a run know their ranks only once it has started.
         journal = self.path.with_name(f".{self._short}.{_rank() or 0}{JOURNAL}")
         if journal.is_file():
             sealed_lines(journal)  # which cuts off what a killed process left of a line

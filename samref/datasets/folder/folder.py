@@ -171,19 +171,19 @@ class Folder(MaskDataset):
             return None
         masks: list[BoolArray] = []
         for path, content in zip(pairing.truth, found, strict=True):
-            real = read_mask_file(self.truth / path, content.labels is not None, self.threshold)
-            _check_size(self.truth / path, real.masks.shape[1:], self.images / pairing.image, size)
-            by_label = dict(zip(real.objects, real.masks, strict=True))
+            content_truth = read_mask_file(self.truth / path, content.labels is not None, self.threshold)
+            _check_size(self.truth / path, content_truth.masks.shape[1:], self.images / pairing.image, size)
+            by_label = dict(zip(content_truth.objects, content_truth.masks, strict=True))
             masks += [by_label.get(label, np.zeros(size, bool)) for label in content.objects]
         return np.array(masks, dtype=bool).reshape(len(masks), *size)
 
     def _keep_out(self, output: Path) -> None:
-        real = os.path.realpath(output)
+        resolved = os.path.realpath(output)
         for name, folder in (("images", self.images), ("masks", self.masks), ("truth", self.truth)):
             if folder is None:
                 continue
             taken = os.path.realpath(folder)
-            if real == taken or real.startswith(os.path.join(taken, "")):
+            if resolved == taken or resolved.startswith(os.path.join(taken, "")):
                 raise DatasetError(
                     f"dataset.output={printable(output)} lies in dataset.{name}={printable(folder)}; "
                     "choose a folder outside, so that the input stays as it is"

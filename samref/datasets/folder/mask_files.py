@@ -21,7 +21,7 @@ from samref.structures import BoolArray
 IGNORE = 255
 MAX_LABELS = 4096
 _WHITE = [255, 255, 255]
-# Where TIFF keeps the pixels, which the writer decides anew; everything else (resolution, place on earth) is kept.
+# Where TIFF keeps the pixels, which the writer decides itself; everything else (resolution, place on earth) is kept.
 _TIFF_LAYOUT = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 284, 292, 293, 317}) | {
     *range(320, 326), 338, 339, 347, 530, 531, 532,
 }  # fmt: skip
@@ -52,15 +52,16 @@ def read_mask_file(path: Path, label_maps: bool | None = None, threshold: int | 
 
     Args:
         path: an image file.
-        label_maps: True and False say what it is. None decides: palette images with other values than two are label
-            maps, where {0, 1} are two, and {0, 255} are if the palette shows 255 as white; all else is binary.
+        label_maps: True: a label map; False: a binary mask. None decides by content: palette images with other values
+            than two are label maps, where {0, 1} are two, and {0, 255} are if the palette shows 255 as white; all else
+            is binary.
         threshold: makes binary masks of grey ones that hold more than two values.
 
     Returns:
         The masks. In a label map 0 is background; 255 in 8-bit files and negative values are pixels to be ignored.
 
     Raises:
-        InputError: an unreadable file, or a grey one with more than two values that nothing says how to read.
+        InputError: an unreadable file, or a grey one with more than two values without a rule how to read it.
     """
     with opened(path, "mask") as image:
         values = mask_values(image, path)

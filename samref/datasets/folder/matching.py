@@ -24,7 +24,7 @@ class Pairing:
         image_id: path of the image below its folder, without suffix, in text that any file can hold.
         image: path of the image below its folder.
         masks: paths of its masks below theirs.
-        truth: paths of their ground truth below its folder, one a mask file; empty where none was asked for.
+        truth: paths of their ground truth below its folder, one a mask file; empty where there is no such folder.
     """
 
     image_id: str
@@ -72,8 +72,8 @@ def pair_files(
         if lacking:
             problems.append(Failure(_text(image), f"mask {printable(lacking[0])} has no ground truth of its name"))
             continue
-        real = () if truths is None else tuple(truths[_key(path)] for path in mine)
-        pairings.append(Pairing(_text(image), image, tuple(mine), real))
+        true_masks = () if truths is None else tuple(truths[_key(path)] for path in mine)
+        pairings.append(Pairing(_text(image), image, tuple(mine), true_masks))
     return pairings, problems
 
 

@@ -41,7 +41,7 @@ class Scenes(MaskDataset):
         defects: str = "superpixel",
         strengths: Mapping[str, Any] | None = None,
     ) -> None:
-        """Chooses the scenes; they are painted when asked for.
+        """Chooses the scenes; they are painted when read.
 
         Args:
             length: number of images.

@@ -91,7 +91,7 @@ def unpack(path: Path, folder: Path) -> int:
 
 
 class _Resuming:
-    """A downloader for pooch that keeps what has come, and asks for the rest the next time."""
+    """A downloader for pooch that keeps what has come, and requests the rest the next time."""
 
     def __init__(self, part: Path) -> None:
         self.part = part
@@ -101,7 +101,7 @@ class _Resuming:
         headers = {"Range": f"bytes={have}-"} if have else {}
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
-                # What is there is as long as the file or longer: the hash tells whether it is the file.
+                # What is there is as long as the file or longer: the hash decides whether it is the file.
                 os.replace(self.part, output_file)
                 return
             response.raise_for_status()

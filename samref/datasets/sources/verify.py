@@ -1,4 +1,4 @@
-"""Checks that a data set lies on disk as it should, and says what was found or is missing."""
+"""Checks that a data set lies on disk as it should, and lists what was found or is missing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def configured(name: str, settings: Sequence[str]) -> MaskDataset:
 
 
 def findings(dataset: MaskDataset, everything: bool) -> tuple[str, bool]:
-    """Reads samples and says what was found.
+    """Reads samples and lists what was found.
 
     Args:
         dataset: whose constructor found no fault.

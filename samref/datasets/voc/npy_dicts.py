@@ -2,7 +2,7 @@
 
 Unpickling may call anything that a file names. Here it reaches only the stand-ins below, which note what numpy's own
 functions would have been called with; arrays are then built from their bytes. The unpickler is the one in pure Python:
-that in C makes a table as large as a file says, gigabytes for a file of twenty bytes, and lets a file change the
+that in C makes a table as large as a file demands, gigabytes for a file of twenty bytes, and lets a file change the
 attributes of what it has found.
 """
 

@@ -114,7 +114,7 @@ class VocDataset(MaskDataset):
 
         Where masks of several categories meet, the one of the highest logit has the pixel. A refiner that leaves no
         logits gives it to the category that the coarse labels name there, if it is among them, else to the lowest.
-        Pixels that no mask has are background, also where the coarse labels said 255, which is no prediction.
+        Pixels that no mask has are background, also where the coarse label is 255, which is no prediction.
 
         Args:
             sample: of this data set.

@@ -78,14 +78,14 @@ def test_a_compiler_that_fails_is_reported_with_the_way_round_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"precision": "int8"}, "precision is 'int8'; expected fp32, bf16, fp16"),
         ({"compile": "yes"}, "compile is 'yes'; expected true or false"),
     ],
 )
-def test_values_without_meaning_are_refused(options, said):
-    with pytest.raises(ConfigError, match=said):
+def test_values_without_meaning_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
         TinySam(device="cpu", **options)
 
 

@@ -18,7 +18,7 @@ NAME = "pretend"
 
 
 class Site:
-    """A web server of one file, which counts how often it was asked."""
+    """A web server of one file, which counts its requests."""
 
     def __init__(self, content):
         self.content = content

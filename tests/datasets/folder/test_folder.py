@@ -137,14 +137,14 @@ def test_a_label_map_without_labels_is_kept(root, tmp_path):
 
 
 def test_truth_of_a_label_map_is_matched_by_label(root):
-    coarse, real = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    coarse, truth = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
     coarse[:10], coarse[10:20] = 2, 5
-    real[:12], real[30:] = 2, 9
+    truth[:12], truth[30:] = 2, 9
     save_labels(root / "masks" / "a.png", coarse)
-    save_labels(root / "truth" / "a.png", real, palette=False)
+    save_labels(root / "truth" / "a.png", truth, palette=False)
     sample = folder(root, truth=root / "truth")[0]
     assert sample.object_ids == ("a.png:2", "a.png:5")
-    assert (sample.truth[0] == (real == 2)).all()
+    assert (sample.truth[0] == (truth == 2)).all()
     assert not sample.truth[1].any()
 
 

@@ -67,8 +67,8 @@ def test_every_file_is_paired_once_or_reported_once(images, masks):
     used = [str(p.image) for p in pairings], [str(m) for p in pairings for m in p.masks]
     assert len(set(used[0])) == len(used[0])
     assert len(set(used[1])) == len(used[1])
-    said = " ".join(p.reason for p in problems).replace(",", " ").replace(";", " ").split()
-    assert sorted([*used[0], *used[1], *(word for word in said if "." in word)]) == sorted([*images, *masks])
+    words = " ".join(p.reason for p in problems).replace(",", " ").replace(";", " ").split()
+    assert sorted([*used[0], *used[1], *(word for word in words if "." in word)]) == sorted([*images, *masks])
 
 
 def test_hidden_and_other_files_are_no_images(tmp_path):
