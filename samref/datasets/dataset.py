@@ -1,16 +1,16 @@
-"""What a data set is: its samples, their scorer, and how refined masks are written back."""
+"""What a data set is: its samples, their scorer, and how refined masks are written back. The contract is all here."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch.utils.data import Dataset
 
 from samref.metrics.scorers import OverlapScorer, Scorer
-from samref.structures import Refinement, Sample
+from samref.structures import Failure, Refinement, Sample
 
 
 class MaskWriter(Protocol):
@@ -32,16 +32,26 @@ class MaskDataset(Dataset[Sample], ABC):
     and raises `DatasetError` naming the path, what is missing, and the option or command that helps.
     `__getitem__` raises `InputError` for a sample whose files are bad.
 
+    A sample's `meta` is its data set's own, for its writer and scorer. Others read these keys of it, where they are
+    there: `problems` (failures of masks that only decoding found; reports count them), `categories` (class of each
+    mask, beside a `label_map`; the gallery shows the ground truth of the class), and, for masks that another tool has
+    refined, `files` and `labels` (mask file and label of each mask) or `records` and `positions` (COCO record of each
+    mask and its place in the file).
+
     Attributes:
         name: option name of the config group.
         protocol: what `scorer` measures, as users read it: `overlap` (IoU, boundary IoU, top-1), `average_precision`,
             `semantic` (mIoU), `boundary_accuracy` (IoU and mBA), or `none` where there is no ground truth.
         keep_logits: whether scorer or writer need the refined masks' logits, H x W each.
+        problems: what was found wrong before any sample was read; it does not stop the run.
+        output: folder for the refined masks that the user named, or None: they go into the run's folder.
     """
 
     name: str
     protocol: str = "overlap"
     keep_logits: bool = False
+    problems: Sequence[Failure] = ()
+    output: Path | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...

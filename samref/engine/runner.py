@@ -118,7 +118,7 @@ def _run_in(
     data = SampleDataModule(dataset, cfg.num_workers, cfg.limit, cfg.on_error, done=journal.done if journal else ())
     refiner = build_refiner(cfg)
     evaluator = Evaluator(dataset, data.limited_ids)
-    summary = RunReport(job.folder / "samples.csv", getattr(dataset, "problems", ()), journal)
+    summary = RunReport(job.folder / "samples.csv", dataset.problems, journal)
     with unadapted_afterwards(refiner):
         adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
         source = judged(refiner, build(cfg.verdict), data)
@@ -269,8 +269,9 @@ def _load_backbone(key: str) -> Backbone:
 
 def masks_folder(cfg: DictConfig, dataset: MaskDataset, folder: Path) -> Path | None:
     """Where refined masks go; None if they are not written."""
-    own = getattr(dataset, "output", None)
-    return Path(own) if own else folder / "masks" if cfg.save_masks or not dataset.scored else None
+    if dataset.output is not None:
+        return dataset.output
+    return folder / "masks" if cfg.save_masks or not dataset.scored else None
 
 
 def _refusal(error: OSError, folder: Path) -> str:

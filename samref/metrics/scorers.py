@@ -47,20 +47,22 @@ class OverlapScorer(nn.Module):
 
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
         """See `Scorer`."""
-        truth = _truth(sample)
-        coarse, refined = overlap_per_mask(sample.masks, truth), overlap_per_mask(refinement.masks, truth)
-        self.coarse.update(counts=coarse)
-        self.refined.update(counts=refined)
-        self.harm.update(coarse["iou"], refined["iou"])
-        columns = {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
-        if refinement.candidate_iou is None:
-            # Without candidates there is nothing to count; torchmetrics warns of a metric without an update.
-            self.top1.update(np.zeros((0, 3)), np.zeros((0, 3)))
-        else:
+        columns = self.compare(sample.masks, refinement.masks, _truth(sample))
+        if refinement.candidate_iou is not None:
             decoded = ~np.isnan(refinement.candidate_iou).any(axis=1)
             self.top1.update(refinement.iou_predictions[decoded], refinement.candidate_iou[decoded])
             columns |= {f"candidate_iou_{k}": refinement.candidate_iou[:, k] for k in range(3)}
         return columns
+
+    def compare(self, coarse_masks: BoolArray, refined_masks: BoolArray, truth: BoolArray) -> Columns:
+        """Adds N coarse and refined masks with their ground truth, N x H x W bool each; returns columns."""
+        coarse, refined = overlap_per_mask(coarse_masks, truth), overlap_per_mask(refined_masks, truth)
+        self.coarse.update(counts=coarse)
+        self.refined.update(counts=refined)
+        self.harm.update(coarse["iou"], refined["iou"])
+        # Without candidates there is nothing to count; torchmetrics warns of a metric without an update.
+        self.top1.update(np.zeros((0, 3)), np.zeros((0, 3)))
+        return {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
 
     def compute(self) -> Scores:
         """See `Scorer`."""
@@ -74,36 +76,21 @@ class OverlapScorer(nn.Module):
         return {"coarse": self.coarse.compute(), "refined": refined}
 
 
-class RegionScorer(nn.Module):
+class RegionScorer(OverlapScorer):
     """As `OverlapScorer`, for objects that are refined region by region: the regions of an object are joined first.
 
     Reads `meta` of a sample: `objects`, N indices of the objects that the masks are regions of, and `object_truth`,
     M x H x W bool.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.coarse, self.refined = Overlap(), Overlap()
-
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
         """See `Scorer`; every region has its object's numbers."""
         objects, truth = sample.meta["objects"], sample.meta["object_truth"]
-        columns: Columns = {}
-        for name, metric, masks in (
-            ("coarse", self.coarse, sample.masks),
-            ("refined", self.refined, refinement.masks),
-        ):
-            joined = np.zeros_like(truth)
-            for index, mask in zip(objects, masks, strict=True):
-                joined[index] |= mask
-            counts = overlap_per_mask(joined, truth)
-            metric.update(counts=counts)
-            columns |= {key: values[objects] for key, values in _overlap_columns(name, counts).items()}
-        return columns
-
-    def compute(self) -> Scores:
-        """See `Scorer`."""
-        return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
+        coarse, refined = np.zeros_like(truth), np.zeros_like(truth)
+        for index, before, after in zip(objects, sample.masks, refinement.masks, strict=True):
+            coarse[index] |= before
+            refined[index] |= after
+        return {name: values[objects] for name, values in self.compare(coarse, refined, truth).items()}
 
 
 class AveragePrecisionScorer:

@@ -66,7 +66,7 @@ def findings(dataset: MaskDataset, everything: bool) -> tuple[str, bool]:
         masks += len(sample.masks)
         failures += sample.meta.get("problems", ())
     lines = [f"{dataset.name}: {count} images with coarse masks, scored by {dataset.protocol}"]
-    lines += _listed("known before reading", list(getattr(dataset, "problems", ())))
+    lines += _listed("known before reading", list(dataset.problems))
     lines.append(f"  {len(chosen)} images read, {masks} masks")
     lines += _listed("found in reading", failures)
     if not everything and len(chosen) < count:
