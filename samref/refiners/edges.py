@@ -70,7 +70,7 @@ def edge_strength(image: npt.NDArray[np.uint8]) -> FloatArray:
 def contour(mask: BoolArray) -> BoolArray:
     """The pixels of an H x W mask that touch its background; the image's border is no background.
 
-    >>> contour(np.ones((3, 3), dtype=bool)).any()
+    >>> bool(contour(np.ones((3, 3), dtype=bool)).any())
     False
     """
     inside = cv2.erode(

@@ -105,12 +105,12 @@ def test_coarse_masks_that_differ_between_runs_are_a_series_of_their_own(write_r
     paths = [
         write_report(
             "coarse_kinds",
-            {**SETTING, "dataset.defects": kind, "guard.enabled": guarded},
+            {**SETTING, "dataset.defects": kind, "verdict.enabled": judged},
             {"iou_mean": value, "harm": 0.1},
             {"iou_mean": coarse},
         )
         for kind, coarse in (("box", 0.4), ("exact", 1.0))
-        for guarded, value in ((False, coarse - 0.05), (True, coarse - 0.01))
+        for judged, value in ((False, coarse - 0.05), (True, coarse - 0.01))
     ]
     plotted = plot(figure("coarse_kinds"), read_runs(paths)[0])
     values = {(point.series, point.x): point.values["iou_mean"] for point in plotted.points}
