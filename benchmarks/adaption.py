@@ -52,7 +52,7 @@ def adaption_epochs(store: Path, images: int = 3) -> dict[str, Any]:
 
 
 def epoch(lessons: Lessons, adaption: IouLora, refiner: SAMRefiner) -> tuple[float, list[float]]:
-    """One pass with the optimiser of the configuration: its seconds, and the loss of each step."""
+    """One pass with the optimizer of the configuration: its seconds, and the loss of each step."""
     started = time.perf_counter()
     parts = adaption.optimizers(refiner.backbone)
     sgd, schedule = parts["optimizer"], parts["lr_scheduler"]["scheduler"]

@@ -130,7 +130,7 @@ def cosines(mask: BoolArray, features: FloatArray, dtype: torch.dtype = torch.fl
 
 def gaussian_mask(
     mask: BoolArray,
-    centre: tuple[int, int],
+    center: tuple[int, int],
     prompt: GaussianPrompt,
     input_size: tuple[int, int],
     img_size: int,
@@ -138,7 +138,7 @@ def gaussian_mask(
 ) -> FloatArray:
     """Eq. 3 on the whole image, resized, padded and resized again: h x w float32 on the logit grid."""
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    gaussian = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (mask.sum() * prompt.gamma)) * mask
+    gaussian = np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (mask.sum() * prompt.gamma)) * mask
     coverage = to_grid(np.where(mask, 1.0, -1.0), -1.0, input_size, img_size, grid)
     weight = to_grid(gaussian, 0.0, input_size, img_size, grid)
     # A cell that is exactly half covered is background, whatever its last bit is.

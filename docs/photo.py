@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from samref import SAMRefiner
-from samref.visualization.drawing import COLOURS, View, captioned, outlined
+from samref.visualization.drawing import COLORS, View, captioned, outlined
 from samref.visualization.example_photo import example
 
 SIDE = 600
@@ -20,8 +20,8 @@ def main() -> None:
     image, coarse = example()
     result = SAMRefiner.from_pretrained("mobile_sam", guard=True).refine(image, coarse)
     view = View.of(image, SIDE)
-    colours = (COLOURS[1], COLOURS[5])
-    before, after = (outlined(view.picture, view.masks(masks), 3, colours, 0.4) for masks in (coarse, result.masks))
+    colors = (COLORS[1], COLORS[5])
+    before, after = (outlined(view.picture, view.masks(masks), 3, colors, 0.4) for masks in (coarse, result.masks))
     picture = np.hstack([captioned(before, "rough masks, drawn by hand"), captioned(after, "refined by samref")])
     path = Path(__file__).with_suffix(".jpg")
     cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

@@ -12,7 +12,7 @@ PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0] + [0] * 756
 
 
 def photo(size: tuple[int, int], seed: int) -> np.ndarray:
-    """H x W x 3 uint8: smooth colours with some noise, so that encoders and SLIC have something to see."""
+    """H x W x 3 uint8: smooth colors with some noise, so that encoders and SLIC have something to see."""
     rng = np.random.default_rng(seed)
     smooth = gaussian_filter(rng.standard_normal((*size, 3)), (min(size) / 8, min(size) / 8, 0))
     smooth = (smooth - smooth.min()) / (np.ptp(smooth) or 1)

@@ -22,7 +22,7 @@ def save_image(path, seed, size=SIZE):
     Image.fromarray(rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
 
 
-def save_grey(path, array):
+def save_gray(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(array, np.uint8)).save(path)
 
@@ -204,8 +204,8 @@ def make_big(root: Path, count=2, suffix="jpg"):
     for k in range(count):
         truth = rectangle(8 + k, 8, 50, 40)
         save_image(root / f"object{k}_im.{suffix}", k)
-        save_grey(root / f"object{k}_gt.png", truth * 255)
-        save_grey(root / f"object{k}_seg.png", np.roll(truth, 2, axis=0) * 200)
+        save_gray(root / f"object{k}_gt.png", truth * 255)
+        save_gray(root / f"object{k}_seg.png", np.roll(truth, 2, axis=0) * 200)
     return SimpleNamespace(root=root)
 
 

@@ -166,7 +166,7 @@ class SamBackbone(nn.Module):
         ]
 
     def preprocess(self, image: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> Tensor:
-        """The encoder's input: resized with PIL's antialiased bilinear filter, normalised, padded.
+        """The encoder's input: resized with PIL's antialiased bilinear filter, normalized, padded.
 
         Args:
             image: H x W x 3 uint8 RGB.
@@ -178,14 +178,14 @@ class SamBackbone(nn.Module):
         height, width = input_size
         resized = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
         pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1).float()
-        normalised = (pixels - self.pixel_mean) / self.pixel_std
-        return F.pad(normalised, (0, self.img_size - width, 0, self.img_size - height))[None]
+        normalized = (pixels - self.pixel_mean) / self.pixel_std
+        return F.pad(normalized, (0, self.img_size - width, 0, self.img_size - height))[None]
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs the image encoder on preprocessed pixels.
 
         Args:
-            pixels: B x 3 x img_size x img_size float32, normalised and padded.
+            pixels: B x 3 x img_size x img_size float32, normalized and padded.
 
         Returns:
             B x C x h x w features, and the intermediate features that the decoder wants, as `Embedding.interm`.

@@ -18,7 +18,7 @@ from samref.refiners.samrefiner import CASCADES, SAMRefiner
 from samref.refiners.selection import RULES
 from samref.refiners.source import AUTO, SOURCES
 from samref.structures import BoolArray, Refinement
-from samref.visualization.drawing import COARSE, COLOURS, REFINED, Canvas, View, captioned
+from samref.visualization.drawing import COARSE, COLORS, REFINED, Canvas, View, captioned
 from samref.visualization.paper_figures import COMBINATIONS, with_outline, with_prompts
 
 Setting = str | float | bool
@@ -138,7 +138,7 @@ def _of_round(refiner: SAMRefiner) -> str:
 def _candidate(view: View, result: Refinement, k: int) -> Canvas:
     assert result.candidates is not None
     chosen = k == result.chosen[0]
-    drawn = with_outline(view, view.picture, result.candidates[0, k], REFINED if chosen else COLOURS[3], TINT)
+    drawn = with_outline(view, view.picture, result.candidates[0, k], REFINED if chosen else COLORS[3], TINT)
     caption = f"candidate {k + 1}: predicted IoU {result.iou_predictions[0, k]:.3f}{', chosen' if chosen else ''}"
     return captioned(drawn, caption, strong=chosen)
 

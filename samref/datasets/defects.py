@@ -26,7 +26,7 @@ COMPACTNESS = 10.0
 BOUNDARY_STEPS = 3
 BOUNDARY_KERNEL = np.ones((5, 5), dtype=np.uint8)
 
-MARGIN = 0.5  # of the object's longer side: what "the neighbourhood of the ground truth" is taken to be
+MARGIN = 0.5  # of the object's longer side: what "the neighborhood of the ground truth" is taken to be
 MIN_MARGIN = 16
 MAX_SLIC_PIXELS = 160_000  # keeps six SLICs below a second; edges of the defects step by 1.6 px in a 480 x 854 crop
 LARGEST_SUPERPIXEL = 0.25  # of the object's area
@@ -73,7 +73,7 @@ def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) 
     if image.shape[:2] != truth.shape:
         raise InputError(f"the truth has shape {truth.shape}, but its image {image.shape[:2]}; expected equal sizes")
     coarse = truth.copy()
-    window = _neighbourhood(truth)
+    window = _neighborhood(truth)
     if window is not None:
         superpixels = Superpixels(image[window], truth.size, int(np.count_nonzero(truth)))
         coarse[window] = _spoil(truth[window], superpixels, np.random.default_rng(seed))
@@ -115,7 +115,7 @@ def split_zones(truth: BoolArray) -> tuple[list[npt.NDArray[np.intp]], npt.NDArr
     return [zone for zone in zones if len(zone)], weights[weights > 0] / weights.sum()
 
 
-def _neighbourhood(truth: BoolArray) -> tuple[slice, slice] | None:
+def _neighborhood(truth: BoolArray) -> tuple[slice, slice] | None:
     box = tight_box(truth)
     if box is None:
         return None

@@ -96,7 +96,7 @@ def distance_inside(crop: MaskCrop) -> FloatArray:
     """Exact Euclidean distance of each foreground pixel to the nearest background pixel of the image.
 
     Pixels outside the image are not background; only for a mask that covers the whole image, where no
-    background exists, they are taken as such, so that its innermost point is the centre.
+    background exists, they are taken as such, so that its innermost point is the center.
 
     Returns:
         h x w float32 over the crop, 0 on the background.

@@ -151,7 +151,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_png(path: Path, image: npt.NDArray[Any]) -> None:
-    """Writes a grey (H x W) or RGB (H x W x 3) uint8 array as PNG atomically."""
+    """Writes a gray (H x W) or RGB (H x W x 3) uint8 array as PNG atomically."""
     bgr = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
     done, data = cv2.imencode(".png", bgr)
     if not done:

@@ -16,7 +16,7 @@ from samref.structures import BoolArray, IntArray
 
 Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
-# A polygon that reaches farther than this many image sides is broken; rasterising it would cost memory by its length.
+# A polygon that reaches farther than this many image sides is broken; rasterizing it would cost memory by its length.
 FARTHEST = 4
 MOST_PIXELS = 1 << 32
 # Deviation in px up to which points of an outline are one line; from 0.3 on pixels change sides.
@@ -93,7 +93,7 @@ def encode_rle(mask: BoolArray) -> dict[str, Any]:
 def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
     """An H x W mask in the form in which another one came.
 
-    Run lengths come out compressed or not as they came in. Polygons come out as polygons if these rasterise to
+    Run lengths come out compressed or not as they came in. Polygons come out as polygons if these rasterize to
     exactly the same mask, which every mask without holes allows; else as compressed run lengths.
     """
     if isinstance(original, Mapping):
@@ -109,15 +109,15 @@ def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
 def encode_polygons(mask: BoolArray) -> list[list[float]]:
     """The outlines of an H x W mask as COCO polygons (x, y, ... in image px); a hole comes out as one more of them.
 
-    The outlines run half-way between foreground and background pixels, so that rasterising a polygon brings back just
-    the pixels inside; those through the rim's pixel centres that OpenCV draws lose a border of the mask.
+    The outlines run half-way between foreground and background pixels, so that rasterizing a polygon brings back just
+    the pixels inside; those through the rim's pixel centers that OpenCV draws lose a border of the mask.
     """
     box = tight_box(mask)
     if box is None:
         return []
     x0, y0, x1, y1 = box
     padded = np.pad(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8), 1)
-    # Pixel centres in COCO's frame are at halves; the padding takes off a whole one.
+    # Pixel centers in COCO's frame are at halves; the padding takes off a whole one.
     offset = np.array([x0, y0]) - 0.5
     outlines = [outline[:-1, ::-1].astype(np.float32) for outline in find_contours(padded, 0.5)]
     straightened = [cv2.approxPolyDP(outline[:, None], STRAIGHT, True) for outline in outlines]

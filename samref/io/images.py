@@ -31,7 +31,7 @@ def read_image(path: str | Path, mask_size: tuple[int, int] | None = None) -> np
     value, since cameras and microscopes store 12 bits in 16 without saying so.
 
     Args:
-        path: JPEG, PNG, TIFF, WebP, BMP or GIF (first frame) in any colour mode.
+        path: JPEG, PNG, TIFF, WebP, BMP or GIF (first frame) in any color mode.
         mask_size: (H, W) of the masks that go with it. Masks are taken to be drawn on the turned image; when their
             size fits the stored, unturned frame only, that frame is returned.
 
@@ -80,10 +80,10 @@ def read_mask(path: str | Path, threshold: int | None = None) -> BoolArray:
 
 
 def read_labels(path: str | Path) -> npt.NDArray[np.integer[Any]]:
-    """Reads a label map: H x W integers, palette indices or grey values.
+    """Reads a label map: H x W integers, palette indices or gray values.
 
     Raises:
-        InputError: an unreadable file, colours without a palette, or values that are no whole numbers.
+        InputError: an unreadable file, colors without a palette, or values that are no whole numbers.
     """
     with opened(path, "mask") as image:
         return mask_values(image, path)
@@ -107,13 +107,13 @@ def binarize(
 
 
 def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[Any]]:
-    """The values of an opened mask as H x W integers: palette indices, or the grey level of equal channels.
+    """The values of an opened mask as H x W integers: palette indices, or the gray level of equal channels.
 
     Raises:
         InputError: channels that differ, transparency, or values that are no whole numbers.
     """
     if image.mode in ("RGBA", "LA", "PA") and np.asarray(image.getchannel("A")).min(initial=255) < 255:
-        raise InputError(f"mask {printable(path)} is partly transparent; expected an opaque grey or palette image")
+        raise InputError(f"mask {printable(path)} is partly transparent; expected an opaque gray or palette image")
     if image.mode == "LA":
         image = image.getchannel("L")
     elif image.mode == "PA":
@@ -122,7 +122,7 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     if values.ndim == 3:
         if image.mode not in ("RGB", "RGBA") or np.any(values[..., :1] != values[..., 1:3]):
             raise InputError(
-                f"mask {printable(path)} is a colour image (mode {image.mode}); expected a grey or palette image"
+                f"mask {printable(path)} is a color image (mode {image.mode}); expected a gray or palette image"
             )
         values = values[..., 0]
     if values.dtype == np.bool_:
@@ -186,8 +186,8 @@ def _load(image: Image.Image, path: Path) -> None:
 
 def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith("I") or image.mode == "F":
-        grey = _to_eight_bits(np.asarray(image))
-        return np.repeat(grey[..., None], 3, axis=2)
+        gray = _to_eight_bits(np.asarray(image))
+        return np.repeat(gray[..., None], 3, axis=2)
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         # A white ground is what viewers and web pages show behind transparent pixels.
         layer = image.convert("RGBA")

@@ -23,7 +23,7 @@ _UNIT = 2.0**-32
 
 
 def boundary_radii(original_size: tuple[int, int]) -> tuple[int, ...]:
-    """Radii of the five bands of an (H, W) image, in px: from 1 in equal steps towards (W + H) / 300.
+    """Radii of the five bands of an (H, W) image, in px: from 1 in equal steps toward (W + H) / 300.
 
     >>> boundary_radii((2000, 3000)), boundary_radii((100, 100))
     ((1, 4, 7, 10, 13), (1, 1, 1, 1, 1))

@@ -76,8 +76,8 @@ class FeatureMap:
     """Image features under the un-padded part of the model frame, ready for cosine similarities at any pixel.
 
     `F^`, the features resized bilinearly to the image, is never made: with `R` and `C` the row and column matrices
-    of that resize, `q . F^ = R (q . F) C'`, and `|F^|^2` is a quadratic form in at most two neighbouring rows and
-    columns, that is `R2 G C2'` with the dot products of neighbouring cells in `G`.
+    of that resize, `q . F^ = R (q . F) C'`, and `|F^|^2` is a quadratic form in at most two neighboring rows and
+    columns, that is `R2 G C2'` with the dot products of neighboring cells in `G`.
     """
 
     def __init__(self, features: FloatArray, original_size: tuple[int, int]) -> None:
@@ -115,7 +115,7 @@ class FeatureMap:
 
         Where a mask vanishes on the feature grid, it is the feature of the cell under its innermost point.
         """
-        # floor(i * size / grid) is what nearest-neighbour interpolation of torch picks.
+        # floor(i * size / grid) is what nearest-neighbor interpolation of torch picks.
         rows, columns = (np.arange(n) * size // n for size, n in zip(self.original_size, self.grid, strict=True))
         small = np.zeros((len(crops), *self.grid), dtype=np.float32)
         for cells, crop in zip(small, crops, strict=True):
@@ -178,7 +178,7 @@ def tight_boxes(crops: Sequence[MaskCrop]) -> IntArray:
 
 
 def elastic_box(box: Box, query_map: FloatArray, query_norm: float, features: FeatureMap, prompt: BoxPrompt) -> Box:
-    """Moves the sides of one tight box outwards while what lies beyond them resembles the object.
+    """Moves the sides of one tight box outward while what lies beyond them resembles the object.
 
     Args:
         box: (x0, y0, x1, y1), image px, both ends inclusive.

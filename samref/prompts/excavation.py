@@ -72,7 +72,7 @@ class Excavator:
         )
 
     def _masks(self, crops: list[MaskCrop], expanded: BoolArray, embedding: Embedding, frame: Frame) -> FloatArray:
-        # The Gaussian is always centred on the distance-guided point, so that the point ablation (Table 2a)
+        # The Gaussian is always centered on the distance-guided point, so that the point ablation (Table 2a)
         # changes the points and nothing else.
         logits = np.empty((len(crops), 1, *frame.mask_input_size), dtype=np.float32)
         for row, crop in enumerate(crops):

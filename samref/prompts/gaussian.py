@@ -56,7 +56,7 @@ def gaussian_mask(
     linear in the mask, so they are computed from the mask's crop, where the grid sees it, in one step an axis.
 
     Args:
-        crop: the mask. The Gaussian's centre is its innermost point.
+        crop: the mask. The Gaussian's center is its innermost point.
         prompt: amplitude, width, form and background.
         input_size: (H', W') of the resized image in the model frame.
         img_size: side of the padded model frame.

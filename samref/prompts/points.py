@@ -21,7 +21,7 @@ def innermost_point(crop: MaskCrop, seed: int) -> Point:
 
 
 def box_center(crop: MaskCrop, seed: int) -> Point:
-    """The centre of the tight box, which need not be foreground."""
+    """The center of the tight box, which need not be foreground."""
     x0, y0, x1, y1 = crop.box
     return (x0 + x1) / 2, (y0 + y1) / 2
 

@@ -1,4 +1,4 @@
-"""Dense CRF (Krähenbühl and Koltun, 2011): coarse masks drawn towards the colour edges of the image (Table 5)."""
+"""Dense CRF (Krähenbühl and Koltun, 2011): coarse masks drawn toward the color edges of the image (Table 5)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from samref.structures import BoolArray, FloatArray, Refinement, Sample
 class DenseCrf:
     """One binary, fully connected CRF a mask, solved by mean field over the whole image.
 
-    The energy of a labelling is the sum over pixels of -log `confidence` where it agrees with the coarse mask and of
+    The energy of a labeling is the sum over pixels of -log `confidence` where it agrees with the coarse mask and of
     -log(1 - `confidence`) where it does not, and over all pairs of pixels that differ in label of
 
         gaussian_compat  * exp(-|p - q|^2 / 2 gaussian_sxy^2)
       + bilateral_compat * exp(-|p - q|^2 / 2 bilateral_sxy^2 - |I_p - I_q|^2 / 2 bilateral_srgb^2)
 
-    with both kernels normalised symmetrically, as the packaged solver does. Every pixel sees every other one, so a crop
+    with both kernels normalized symmetrically, as the packaged solver does. Every pixel sees every other one, so a crop
     around the mask would give other results; the pairwise terms depend on the image alone and are built once for all
     its masks. `timing` counts them as `encode`, and mean field as `decode`.
     """
@@ -45,8 +45,8 @@ class DenseCrf:
             iterations: of mean field.
             gaussian_sxy: reach of the smoothing kernel in image px.
             gaussian_compat: its weight.
-            bilateral_sxy: reach of the colour kernel in image px.
-            bilateral_srgb: colour difference (0 to 255) that the colour kernel bridges.
+            bilateral_sxy: reach of the color kernel in image px.
+            bilateral_srgb: color difference (0 to 255) that the color kernel bridges.
             bilateral_compat: its weight.
 
         Raises:
@@ -56,7 +56,7 @@ class DenseCrf:
             raise ConfigError(f"refiner.confidence is {confidence}; expected a probability above 0.5 and below 1")
         if iterations < 1:
             raise ConfigError(f"refiner.iterations is {iterations}; expected at least 1")
-        for name, reach in (("gaussian", gaussian_sxy), ("bilateral", bilateral_sxy), ("colour", bilateral_srgb)):
+        for name, reach in (("gaussian", gaussian_sxy), ("bilateral", bilateral_sxy), ("color", bilateral_srgb)):
             if reach <= 0:
                 raise ConfigError(f"the reach of refiner's {name} kernel is {reach}; expected more than 0")
         self.confidence, self.iterations = confidence, iterations

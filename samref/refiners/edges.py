@@ -1,7 +1,7 @@
 """Edge support: which of two contours lies on stronger image edges where the two differ.
 
 Two masks of one object are told apart only by the parts of their contours that are disputed, farther than a few pixels
-from the other contour. There the image's colour gradient decides, without a threshold and without labels.
+from the other contour. There the image's color gradient decides, without a threshold and without labels.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Support:
 
 
 def edge_strength(image: npt.NDArray[np.uint8]) -> FloatArray:
-    """Strength of the colour edges of an image.
+    """Strength of the color edges of an image.
 
     Args:
         image: H x W x 3 uint8 RGB.
 
     Returns:
         H x W float32, image px: gradient magnitude over the three Lab channels as a multiple of the image's 95th
-        percentile, each pixel the maximum of its 3 x 3 neighbours. All 0 for an image of one colour.
+        percentile, each pixel the maximum of its 3 x 3 neighbors. All 0 for an image of one color.
     """
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lab = cv2.GaussianBlur(lab, (0, 0), SIGMA)

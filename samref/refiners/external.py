@@ -43,7 +43,7 @@ class External:
             dataset: option name of the data set, which decides how files are named.
             pattern: how files are named below the folder; None: see `patterns`.
             patterns: by data set.
-            threshold: grey value from which a pixel is foreground; None: files hold 0/1 or 0/255.
+            threshold: gray value from which a pixel is foreground; None: files hold 0/1 or 0/255.
 
         Raises:
             ConfigError: if there is nothing there, or the names of the files are not known.

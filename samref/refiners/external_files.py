@@ -28,7 +28,7 @@ class FolderMasks:
         Args:
             folder: of the files.
             pattern: of their names.
-            threshold: grey value from which a pixel is foreground; None: files hold 0/1 or 0/255.
+            threshold: gray value from which a pixel is foreground; None: files hold 0/1 or 0/255.
 
         Raises:
             ConfigError: for a pattern with another field.

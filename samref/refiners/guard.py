@@ -60,7 +60,7 @@ class Guard:
                 refinement.masks[k] = coarse[k]
                 flags[k] = KEPT
                 if refinement.logits is not None:
-                    # What is kept must win against neighbours by no more than it did as a coarse mask.
+                    # What is kept must win against neighbors by no more than it did as a coarse mask.
                     refinement.logits[k] = np.where(coarse[k], 0.0, -np.inf)
         refinement.flags = tuple(flags)
         return refinement

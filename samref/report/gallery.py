@@ -161,7 +161,7 @@ def _ring(ring: npt.NDArray[np.float64], tolerance: float) -> str:
     corners = cv2.approxPolyDP(ring[:-1].astype(np.float32), tolerance, closed=True)[:, 0]
     if len(corners) < 3:
         corners = ring[:-1]
-    # From padded pixel centres to picture px, where pixel 0 is centred at a half.
+    # From padded pixel centers to picture px, where pixel 0 is centered at a half.
     return "M" + "L".join(f"{_short(x)} {_short(y)}" for y, x in corners - 0.5) + "Z"
 
 

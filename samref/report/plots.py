@@ -23,8 +23,8 @@ except ImportError as error:
         "drawing figures needs matplotlib, which is not installed; install it with pip install 'samref[figures]'"
     ) from error
 
-# Colours that stay apart for the colour-blind (Okabe and Ito).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+# Colors that stay apart for the color-blind (Okabe and Ito).
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 PANEL_WIDTH, BAR_PANEL_WIDTH, HEIGHT = 4.4, 7.0, 3.8
 DPI = 150
 
@@ -104,9 +104,9 @@ def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
     ticks = plotted.order("x")
     for k, series in enumerate(plotted.figure.labels):
         ours = _at(plotted.points, series, metric, ticks)
-        axes.plot(*_pairs(ours), "o-", color=COLOURS[k], markersize=4, label=series or "measured")
+        axes.plot(*_pairs(ours), "o-", color=COLORS[k], markersize=4, label=series or "measured")
         paper = _at(plotted.figure.paper, series, metric, ticks)
-        axes.plot(*_pairs(paper), "*", color=COLOURS[k], markersize=11, markerfacecolor="none", label="paper")
+        axes.plot(*_pairs(paper), "*", color=COLORS[k], markersize=11, markerfacecolor="none", label="paper")
     _coarse(axes, plotted, metric)
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylabel("%")
@@ -119,7 +119,7 @@ def _bars(axes: Any, plotted: Plotted, metric: str) -> None:
     for k, series in enumerate(plotted.figure.labels):
         offset = (k - (count - 1) / 2) * width
         places, values = _pairs(_at(plotted.points, series, metric, ticks))
-        axes.bar([place + offset for place in places], values, width, color=COLOURS[k], label=series or "measured")
+        axes.bar([place + offset for place in places], values, width, color=COLORS[k], label=series or "measured")
         places, values = _pairs(_at(plotted.figure.paper, series, metric, ticks))
         if places:
             axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
@@ -138,8 +138,8 @@ def _map(axes: Any, plotted: Plotted, metric: str) -> None:
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            colour = "black" if value > middle else "white"
-            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=8)
+            color = "black" if value > middle else "white"
+            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=color, fontsize=8)
     for point in plotted.figure.paper:
         if metric in point.values:
             place = (_index(columns, point.x), _index(rows, point.y) + 0.3)
@@ -152,7 +152,7 @@ def _map(axes: Any, plotted: Plotted, metric: str) -> None:
 
 def _coarse(axes: Any, plotted: Plotted, metric: str) -> None:
     if metric in plotted.coarse:
-        axes.axhline(plotted.coarse[metric], color="grey", linestyle="--", linewidth=1, label="coarse masks")
+        axes.axhline(plotted.coarse[metric], color="gray", linestyle="--", linewidth=1, label="coarse masks")
 
 
 def _at(points: Sequence[Point], series: str, metric: str, ticks: Sequence[str]) -> dict[int, float]:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from samref.structures import BoolArray, FloatArray, IntArray
 
 Canvas = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-# Colours that stay apart for the colour-blind (Okabe and Ito), RGB.
-COLOURS: tuple[Colour, ...] = (
+# Colors that stay apart for the color-blind (Okabe and Ito), RGB.
+COLORS: tuple[Color, ...] = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -60,7 +60,7 @@ class View:
         return np.array(shown, dtype=bool).reshape(-1, size[1], size[0])
 
     def point(self, x: float, y: float) -> tuple[int, int]:
-        """The centre of the pixel (x, y) of the image."""
+        """The center of the pixel (x, y) of the image."""
         return round((x + 0.5) * self.scale[0] - 0.5), round((y + 0.5) * self.scale[1] - 0.5)
 
     def values(self, values: FloatArray) -> FloatArray:
@@ -70,24 +70,24 @@ class View:
 
 
 def outlined(
-    image: Canvas, masks: BoolArray, thickness: int = 2, colours: Sequence[Colour] = COLOURS, tint: float = 0.35
+    image: Canvas, masks: BoolArray, thickness: int = 2, colors: Sequence[Color] = COLORS, tint: float = 0.35
 ) -> Canvas:
-    """The image with every mask tinted and outlined in a colour of its own.
+    """The image with every mask tinted and outlined in a color of its own.
 
     Args:
         image: H x W x 3 uint8 RGB.
         masks: N x H x W bool.
         thickness: of the outline, px.
-        colours: taken in turn.
-        tint: share of the colour inside the mask, 0 to 1.
+        colors: taken in turn.
+        tint: share of the color inside the mask, 0 to 1.
     """
     canvas = image.copy()
     for k, mask in enumerate(masks):
-        colour = np.array(colours[k % len(colours)], dtype=np.float32)
+        color = np.array(colors[k % len(colors)], dtype=np.float32)
         if tint:
-            canvas[mask] = ((1 - tint) * canvas[mask] + tint * colour).astype(np.uint8)
+            canvas[mask] = ((1 - tint) * canvas[mask] + tint * color).astype(np.uint8)
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, tuple(int(c) for c in colour), thickness)
+        cv2.drawContours(canvas, contours, -1, tuple(int(c) for c in color), thickness)
     return canvas
 
 
@@ -105,30 +105,30 @@ def with_points(canvas: Canvas, view: View, coords: FloatArray, labels: IntArray
     for (x, y), label in zip(coords, labels, strict=True):
         if label < 0:
             continue
-        centre, arm = view.point(float(x), float(y)), round(radius * 0.55)
-        cv2.circle(drawn, centre, radius + 2, BOX, -1, cv2.LINE_AA)
-        cv2.circle(drawn, centre, radius, FOREGROUND if label == 1 else BACKGROUND, -1, cv2.LINE_AA)
-        cv2.line(drawn, (centre[0] - arm, centre[1]), (centre[0] + arm, centre[1]), BOX, 2)
+        center, arm = view.point(float(x), float(y)), round(radius * 0.55)
+        cv2.circle(drawn, center, radius + 2, BOX, -1, cv2.LINE_AA)
+        cv2.circle(drawn, center, radius, FOREGROUND if label == 1 else BACKGROUND, -1, cv2.LINE_AA)
+        cv2.line(drawn, (center[0] - arm, center[1]), (center[0] + arm, center[1]), BOX, 2)
         if label == 1:
-            cv2.line(drawn, (centre[0], centre[1] - arm), (centre[0], centre[1] + arm), BOX, 2)
+            cv2.line(drawn, (center[0], center[1] - arm), (center[0], center[1] + arm), BOX, 2)
     return drawn
 
 
-def with_box(canvas: Canvas, view: View, box: Sequence[float] | FloatArray, colour: Colour = BOX) -> Canvas:
+def with_box(canvas: Canvas, view: View, box: Sequence[float] | FloatArray, color: Color = BOX) -> Canvas:
     """The picture with a box around its pixels.
 
     Args:
         canvas: h x w x 3, a drawing on `view.picture`.
         view: brings image px to the picture.
         box: (x0, y0, x1, y1), image px, both ends inclusive.
-        colour: of the line, on a dark seam.
+        color: of the line, on a dark seam.
     """
     drawn = canvas.copy()
     x0, y0, x1, y1 = (float(v) for v in box)
     corner = round(x0 * view.scale[0]), round(y0 * view.scale[1])
     opposite = round((x1 + 1) * view.scale[0]) - 1, round((y1 + 1) * view.scale[1]) - 1
     cv2.rectangle(drawn, corner, opposite, (0, 0, 0), 4)
-    cv2.rectangle(drawn, corner, opposite, colour, 2)
+    cv2.rectangle(drawn, corner, opposite, color, 2)
     return drawn
 
 
@@ -142,14 +142,14 @@ def with_heat(canvas: Canvas, heat: FloatArray, opacity: float = 0.65, even: boo
         even: whether cold places are covered as much as hot ones.
     """
     levels = np.round(255 * np.clip(heat, 0, 1)).astype(np.uint8)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
+    colors = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
     share = opacity * (np.ones_like(heat) if even else np.sqrt(np.clip(heat, 0, 1)))[..., None]
-    blended: Canvas = (canvas * (1 - share) + colours * share).astype(np.uint8)
+    blended: Canvas = (canvas * (1 - share) + colors * share).astype(np.uint8)
     return blended
 
 
 def captioned(canvas: Canvas, caption: str, strong: bool = False) -> Canvas:
-    """The picture below a line of text, in a white frame; a strong one has a coloured edge.
+    """The picture below a line of text, in a white frame; a strong one has a colored edge.
 
     Text that is wider than the picture is set smaller.
     """

@@ -25,7 +25,7 @@ MARGIN = 0.25
 MIN_MARGIN = 24
 MAX_PICTURE_BYTES = 90_000
 QUALITIES = (85, 70, 50, 30, 10)
-HEAT_COLOUR = (255, 45, 85)
+HEAT_COLOR = (255, 45, 85)
 HEAT_ALPHA = 120
 # As on the gallery's page; later ones lie over earlier ones.
 OUTLINES = {"truth": (255, 106, 213), "coarse": (255, 166, 0), "refined": (63, 196, 255)}
@@ -170,11 +170,11 @@ def decode_jpeg(data: bytes) -> npt.NDArray[np.uint8]:
 def overlay(item: GalleryItem) -> npt.NDArray[np.uint8]:
     """The picture of a gallery item with the outlines of its masks: h x w x 3 uint8 RGB."""
     picture = decode_jpeg(item.picture)
-    for layer, colour in OUTLINES.items():
+    for layer, color in OUTLINES.items():
         mask = item.mask(layer)
         if mask is not None:
             contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, contours, -1, colour, 2)
+            cv2.drawContours(picture, contours, -1, color, 2)
     return picture
 
 
@@ -200,7 +200,7 @@ def heat_window(logits: FloatArray, original_size: tuple[int, int], window: Wind
     size = max(1, round(width * shrunk)), max(1, round(height * shrunk))
     cell = logits.shape[0] / max(original_size)
     step = width / size[0] * cell, height / size[1] * cell
-    # Pixel centres of the output, in pixel centres of the grid.
+    # Pixel centers of the output, in pixel centers of the grid.
     matrix = np.array(
         [
             [step[0], 0, (window[0] * cell + 0.5 * step[0]) - 0.5],
@@ -222,7 +222,7 @@ def _heat(prompts: Prompts, original_size: tuple[int, int], window: Window) -> b
     if prompts.mask_input is None or not (prompts.mask_input > 0).any():
         return None
     heat = heat_window(prompts.mask_input[0, 0], original_size, window)
-    red, green, blue = HEAT_COLOUR
+    red, green, blue = HEAT_COLOR
     picture = np.empty((*heat.shape, 4), dtype=np.uint8)
     picture[..., :3] = (blue, green, red)
     picture[..., 3] = np.clip(HEAT_ALPHA * heat, 0, 255).astype(np.uint8)

@@ -25,11 +25,11 @@ from samref.prompts.split_then_merge import SplitThenMerge, region_masks, split
 from samref.structures import BoolArray, Embedding, FloatArray, Prompts, Refinement
 from samref.visualization.drawing import (
     COARSE,
-    COLOURS,
+    COLORS,
     REFINED,
     TRUTH,
     Canvas,
-    Colour,
+    Color,
     View,
     captioned,
     outlined,
@@ -139,7 +139,7 @@ def draw_candidates(
             chosen = k == result.chosen[0]
             words = [f"predicted {result.iou_predictions[0, k]:.3f}", subject.against(candidate)]
             caption = ", ".join([*filter(None, words), *(["chosen"] if chosen else [])])
-            drawn = with_outline(view, view.picture, candidate, REFINED if chosen else COLOURS[3], 0.35)
+            drawn = with_outline(view, view.picture, candidate, REFINED if chosen else COLORS[3], 0.35)
             panels.append(captioned(drawn, caption, strong=chosen))
         rows.append(np.hstack(panels))
     return stack_rows(rows)
@@ -155,9 +155,9 @@ def draw_box(refiner: PromptedRefiner, subject: Subject) -> Canvas:
     alike = view.picture // 3
     alike[heat >= setting.similarity] = view.picture[heat >= setting.similarity]
     edge = with_outline(view, view.picture, subject.mask, COARSE)
-    for canvas_box, colour in zip(boxes, (COARSE, *[COLOURS[5]] * (len(boxes) - 2), REFINED), strict=False):
-        alike = with_box(alike, view, canvas_box, colour)
-        edge = with_box(edge, view, canvas_box, colour)
+    for canvas_box, color in zip(boxes, (COARSE, *[COLORS[5]] * (len(boxes) - 2), REFINED), strict=False):
+        alike = with_box(alike, view, canvas_box, color)
+        edge = with_box(edge, view, canvas_box, color)
     hot = with_outline(view, with_heat(view.picture, np.clip(heat, 0, 1), even=True), subject.mask, COARSE)
     panels = [
         captioned(hot, f"cosine to the object, {heat.min():.2f} to {heat.max():.2f}"),
@@ -182,7 +182,7 @@ def draw_regions(refiner: PromptedRefiner, subject: Subject, merge: SplitThenMer
         count = f"{len(regions)} region{'s' if len(regions) > 1 else ''}"
         boxed = outlined(view.picture, view.masks(regions))
         for k, box in enumerate(tight_boxes(regions)):
-            boxed = with_box(boxed, view, box, COLOURS[k % len(COLOURS)])
+            boxed = with_box(boxed, view, box, COLORS[k % len(COLORS)])
         each = outlined(view.picture, view.masks(result.masks))
         rows.append(
             np.hstack(
@@ -291,9 +291,9 @@ def _with_parts(
     return other
 
 
-def with_outline(view: View, canvas: Canvas, mask: BoolArray, colour: Colour, tint: float = 0.0) -> Canvas:
-    """The picture with a mask of the image, H x W bool, outlined and tinted in one colour."""
-    return outlined(canvas, view.masks(mask[None]), colours=(colour,), tint=tint)
+def with_outline(view: View, canvas: Canvas, mask: BoolArray, color: Color, tint: float = 0.0) -> Canvas:
+    """The picture with a mask of the image, H x W bool, outlined and tinted in one color."""
+    return outlined(canvas, view.masks(mask[None]), colors=(color,), tint=tint)
 
 
 def with_prompts(view: View, canvas: Canvas, prompts: Prompts, parts: Sequence[str]) -> Canvas:

@@ -4,7 +4,7 @@ from PIL import Image
 
 from samref.datasets.big import BigDataset, RelabeledVocDataset
 from samref.errors import DatasetError, InputError
-from tests.factories_benchmarks import make_big, rectangle, refined, save_grey
+from tests.factories_benchmarks import make_big, rectangle, refined, save_gray
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
@@ -26,7 +26,7 @@ def test_masks_are_read_with_threshold_128(tmp_path):
     make_big(tmp_path, count=1)
     levels = np.zeros((48, 64))
     levels[0, :4] = [0, 127, 128, 255]
-    save_grey(tmp_path / "object0_seg.png", levels)
+    save_gray(tmp_path / "object0_seg.png", levels)
     assert BigDataset(tmp_path)[0].masks[0, 0, :4].tolist() == [False, False, True, True]
 
 
@@ -57,6 +57,6 @@ def test_a_folder_without_truth_or_none_at_all_says_what_belongs_there(tmp_path)
 
 def test_a_mask_of_another_size_is_an_input_error(tmp_path):
     make_big(tmp_path, count=1)
-    save_grey(tmp_path / "object0_seg.png", np.zeros((3, 4)))
+    save_gray(tmp_path / "object0_seg.png", np.zeros((3, 4)))
     with pytest.raises(InputError, match=r"object0_seg\.png is \(3, 4\)"):
         BigDataset(tmp_path)[0]

@@ -85,8 +85,8 @@ def test_polygons_have_few_corners_and_no_holes():
 
 def test_what_lies_on_the_grid_goes_through_it_unchanged():
     checks = np.kron([[1, 0, 1], [0, 0, 1]], np.ones((16, 16))) > 0
-    centres = np.s_[8::16, 8::16]
-    assert (made("score_map", checks)[centres] == checks[centres]).all()
+    centers = np.s_[8::16, 8::16]
+    assert (made("score_map", checks)[centers] == checks[centers]).all()
     box = np.zeros((60, 80), bool)
     box[10:40, 20:70] = True
     assert (made("mask_head", box) == box).all()

@@ -47,8 +47,8 @@ def test_odd_masks_give_a_mask_all_the_same(shape):
 
 
 @pytest.mark.parametrize("count", [50, 200, 700])
-def test_superpixels_follow_colours_and_are_as_large_as_the_whole_images(count):
-    # Two greys side by side, the border off any regular grid.
+def test_superpixels_follow_colors_and_are_as_large_as_the_whole_images(count):
+    # Two grays side by side, the border off any regular grid.
     crop = np.full((100, 200, 3), 51, np.uint8)
     crop[:, 87:] = 153
     made = Superpixels(crop, image_area=crop.shape[0] * crop.shape[1], object_area=10**6)
@@ -59,8 +59,8 @@ def test_superpixels_follow_colours_and_are_as_large_as_the_whole_images(count):
     assert 0.4 * 20000 / count < typical < 2.5 * 20000 / count
 
 
-def test_faint_colours_count_as_faint_ones():
-    # Less than two units of Lab apart, a fifth of the compactness: where the pixels lie decides, not their colour.
+def test_faint_colors_count_as_faint_ones():
+    # Less than two units of Lab apart, a fifth of the compactness: where the pixels lie decides, not their color.
     crop = np.full((100, 200, 3), 100, np.uint8)
     crop[:, 87:] = 104
     made = Superpixels(crop, image_area=crop.shape[0] * crop.shape[1], object_area=10**6)

@@ -93,12 +93,12 @@ def test_a_hole_is_no_part_of_a_thing():
 
 
 def test_masks_are_exactly_where_things_were_painted(monkeypatch):
-    # Every thing in its own pure grey on black, without shadows and camera: the picture then shows whose a pixel is.
-    greys, given = (0.25, 0.5, 0.75, 1.0), {}
+    # Every thing in its own pure gray on black, without shadows and camera: the picture then shows whose a pixel is.
+    grays, given = (0.25, 0.5, 0.75, 1.0), {}
 
     def flat(rng, part, layer, pose, window):
-        grey = given.setdefault(pose, greys[len(given) % 4])
-        return np.full((*layer.shape, 3), grey, np.float32)
+        gray = given.setdefault(pose, grays[len(given) % 4])
+        return np.full((*layer.shape, 3), gray, np.float32)
 
     black = {"black": lambda rng, size: np.zeros((*size, 3), np.float32)}
     monkeypatch.setattr("samref.datasets.scenes.render.GROUNDS", black)
@@ -107,8 +107,8 @@ def test_masks_are_exactly_where_things_were_painted(monkeypatch):
     monkeypatch.setattr("samref.datasets.scenes.render._photograph", lambda _, canvas, size: canvas)
     canvas, truth = render_scene(np.random.default_rng(8), (120, 160), 4)
     quads = canvas[..., 0].reshape(120, 2, 160, 2).swapaxes(1, 2).reshape(120, 160, 4)
-    for mask, grey in zip(truth, greys, strict=True):
-        pure = np.abs(quads - grey) < 1e-6
+    for mask, gray in zip(truth, grays, strict=True):
+        pure = np.abs(quads - gray) < 1e-6
         assert mask[pure.all(axis=2)].all()
         assert pure.any(axis=2)[mask].mean() > 0.97
 
@@ -125,8 +125,8 @@ def test_things_stand_out_from_the_ground_in_the_picture(ground, monkeypatch):
 
 
 def test_paints_too_near_to_the_ground_are_left_out():
-    grey = np.full((4, 4, 3), 0.9, np.float32)
-    kept = contrasting(grey)
+    gray = np.full((4, 4, 3), 0.9, np.float32)
+    kept = contrasting(gray)
     assert (0.90, 0.90, 0.88) not in kept
     assert (0.17, 0.17, 0.19) in kept
 

@@ -55,7 +55,7 @@ STORED: dict[str, tuple[str, Callable[[np.ndarray, Path], Any]]] = {
     "bmp": (".bmp", lambda pixels, path: Image.fromarray(pixels).save(path)),
     "sixteen bits": (".png", lambda pixels, path: Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path)),
     "twelve bits": (".tiff", lambda pixels, path: Image.fromarray(pixels[..., 1].astype(np.uint16) * 16).save(path)),
-    "grey": (".png", lambda pixels, path: Image.fromarray(pixels).convert("L").save(path)),
+    "gray": (".png", lambda pixels, path: Image.fromarray(pixels).convert("L").save(path)),
     "rgba": (".png", lambda pixels, path: _rgba(pixels).save(path)),
     "cmyk": (".jpeg", lambda pixels, path: Image.fromarray(pixels).convert("CMYK").save(path)),
     "turned": (".JPG", _turned),

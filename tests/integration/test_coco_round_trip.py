@@ -57,7 +57,7 @@ def coco(tmp_path):
         ),
         annotation(203, 2, 18, (10, 10, 14, 22), segmentation=uncompressed, attributes=["a", None]),
     ]
-    made.content["images"][0]["licence"] = "none"
+    made.content["images"][0]["license"] = "none"
     made.content["mine"] = {"version": 3}
     write_json(made.annotations, made.content)
     return made

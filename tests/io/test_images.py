@@ -32,13 +32,13 @@ def test_every_format_gives_the_same_rgb(tmp_path, photo, suffix):
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("1", "png"), ("LA", "png"), ("P", "png"), ("P", "gif")])
-def test_grey_bilevel_and_palette_images_come_as_rgb(tmp_path, photo, mode, suffix):
+def test_gray_bilevel_and_palette_images_come_as_rgb(tmp_path, photo, mode, suffix):
     image = Image.fromarray(photo).convert(mode)
     image.save(tmp_path / f"a.{suffix}")
     assert (read_image(tmp_path / f"a.{suffix}") == np.array(image.convert("RGB"))).all()
 
 
-def test_cmyk_keeps_its_colours(tmp_path, photo):
+def test_cmyk_keeps_its_colors(tmp_path, photo):
     Image.fromarray(photo).convert("CMYK").save(tmp_path / "a.tif")
     assert np.abs(read_image(tmp_path / "a.tif").astype(int) - photo).max() <= 2
 
@@ -192,8 +192,8 @@ def test_other_values_are_named_beside_the_expected_ones(tmp_path):
         read_mask(save_values(tmp_path / "n.png", np.arange(100, dtype=np.uint8).reshape(10, 10)))
 
 
-def test_colour_and_transparent_masks_are_refused(tmp_path, photo):
-    with pytest.raises(InputError, match="colour image"):
+def test_color_and_transparent_masks_are_refused(tmp_path, photo):
+    with pytest.raises(InputError, match="color image"):
         read_mask(save_values(tmp_path / "m.png", photo))
     with pytest.raises(InputError, match="partly transparent"):
         read_mask(save_values(tmp_path / "n.png", np.dstack([photo, photo[..., 0]])))

@@ -40,7 +40,7 @@ def naive_mba(mask, truth):
     return sum(values) / 5
 
 
-def test_radii_run_from_one_towards_a_three_hundredth_of_width_plus_height():
+def test_radii_run_from_one_toward_a_three_hundredth_of_width_plus_height():
     assert boundary_radii((2000, 1000)) == (1, 2, 4, 6, 8)
     assert boundary_radii((10, 10)) == (1,) * 5
 

@@ -103,7 +103,7 @@ def test_overlap_of_a_case_solved_by_hand():
     result = metric.compute()
     assert result["iou"] == 11 / 15
     assert result["iou_mean"] == pytest.approx(2 / 3, abs=1e-9)
-    # d = 1: the line is all boundary (2/6), the 3x3 square loses its centre (8/8).
+    # d = 1: the line is all boundary (2/6), the 3x3 square loses its center (8/8).
     assert result["boundary_iou"] == 10 / 14
 
 

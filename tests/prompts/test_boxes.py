@@ -47,7 +47,7 @@ def test_elastic_boxes_contain_the_tight_box_and_stay_in_the_image(mask, seed):
     assert ty1 <= y1 < mask.shape[0]
 
 
-def test_the_box_grows_towards_what_resembles_the_object_and_only_there():
+def test_the_box_grows_toward_what_resembles_the_object_and_only_there():
     # Left half of the image looks like the object, right half does not.
     features = np.zeros((2, 4, 8), dtype=np.float32)
     features[0, :, :4], features[1, :, 4:] = 1, 1

@@ -80,7 +80,7 @@ def test_background_zero_is_the_literal_reading_of_equation_3():
     assert logits.max() > 14
 
 
-def test_foreground_far_from_the_centre_stays_foreground():
+def test_foreground_far_from_the_center_stays_foreground():
     mask = np.zeros((8, 64), dtype=bool)
     mask[:4] = True
     logits = fast(mask, GaussianPrompt(15, 1e-3, "center", -1))

@@ -28,7 +28,7 @@ def exact_log_odds(image, mask, options):
     height, width = mask.shape
     y, x = np.mgrid[:height, :width]
     place = np.stack([x.ravel(), y.ravel()], axis=1).astype(float)
-    colour = image.reshape(-1, 3).astype(float)
+    color = image.reshape(-1, 3).astype(float)
 
     def kernel(features, weight):
         distance = ((features[:, None] - features[None]) ** 2).sum(axis=-1)
@@ -37,7 +37,7 @@ def exact_log_odds(image, mask, options):
         return weight * norm[:, None] * values * norm
 
     near = kernel(place / options["gaussian_sxy"], options["gaussian_compat"])
-    alike = np.hstack([place / options["bilateral_sxy"], colour / options["bilateral_srgb"]])
+    alike = np.hstack([place / options["bilateral_sxy"], color / options["bilateral_srgb"]])
     pairwise = near + kernel(alike, options["bilateral_compat"])
     right = np.stack([~mask.ravel(), mask.ravel()], axis=1)
     log_unary = np.where(right, np.log(options["confidence"]), np.log(1 - options["confidence"]))
@@ -65,7 +65,7 @@ def test_it_is_mean_field_of_the_energy_it_names(seed, iterations, confidence):
     assert ((expected > 0) == result.masks[0]).mean() > 0.99
 
 
-def test_a_mask_that_spills_over_a_colour_edge_is_drawn_back_to_it():
+def test_a_mask_that_spills_over_a_color_edge_is_drawn_back_to_it():
     image = np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8)
     image[:, 30:] = (30, 30, 200)
     truth = np.zeros((40, 60), bool)
@@ -122,7 +122,7 @@ def test_time_is_split_into_the_images_part_and_the_masks():
         ({"confidence": 0.5}, "confidence is 0.5; expected a probability above 0.5"),
         ({"confidence": 1}, "confidence is 1"),
         ({"iterations": 0}, "iterations is 0; expected at least 1"),
-        ({"bilateral_srgb": 0}, "colour kernel is 0; expected more than 0"),
+        ({"bilateral_srgb": 0}, "color kernel is 0; expected more than 0"),
     ],
 )
 def test_values_out_of_range_are_named(option, message):

@@ -18,11 +18,11 @@ def picture(mask):
     return image
 
 
-def test_an_image_of_one_colour_has_no_edges():
+def test_an_image_of_one_color_has_no_edges():
     assert edge_strength(np.full((*SIZE, 3), 77, np.uint8)).max() == 0
 
 
-def test_edges_are_strongest_where_the_colour_changes():
+def test_edges_are_strongest_where_the_color_changes():
     strength = edge_strength(picture(square(20, 20, 50, 40)))
     assert strength.shape == SIZE
     assert strength.dtype == np.float32

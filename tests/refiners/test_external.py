@@ -6,7 +6,7 @@ from samref.errors import ConfigError, DatasetError, InputError
 from samref.refiners.external import External
 from samref.structures import EMPTY, FALLBACK, REFINED, Sample
 from tests.factories import blob, photo, save_mask
-from tests.factories_benchmarks import rle, save_grey, write_json
+from tests.factories_benchmarks import rle, save_gray, write_json
 
 SIZE = (24, 32)
 COARSE = [blob(SIZE, seed) for seed in (1, 2, 3)]
@@ -56,13 +56,13 @@ def test_an_empty_coarse_mask_needs_no_file_and_an_empty_file_falls_back(tmp_pat
     assert (result.masks[1] == COARSE[0]).all()
 
 
-def test_grey_files_are_cut_at_the_threshold(tmp_path):
-    grey = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)
-    save_grey(tmp_path / "a" / "0.png", grey)
+def test_gray_files_are_cut_at_the_threshold(tmp_path):
+    gray = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)
+    save_gray(tmp_path / "a" / "0.png", gray)
     with pytest.raises(InputError, match=r"0\.png holds the values"):
         external(tmp_path, pattern=PATTERN).refine_sample(sample_of(COARSE[0]))
     result = external(tmp_path, pattern=PATTERN, threshold=100).refine_sample(sample_of(COARSE[0]))
-    assert (result.masks[0] == (grey >= 100)).all()
+    assert (result.masks[0] == (gray >= 100)).all()
 
 
 def test_a_label_map_holds_all_masks_of_its_image(tmp_path):

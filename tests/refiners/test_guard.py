@@ -106,7 +106,7 @@ def test_a_refiner_that_predicts_nothing_is_judged_by_agreement_alone():
     assert guard(square(4)[None], refinement(square(20)[None], [0], ["refined"])).flags == ("kept",)
 
 
-def test_a_kept_mask_yields_to_refined_neighbours():
+def test_a_kept_mask_yields_to_refined_neighbors():
     logits = np.full((1, 20, 40), 5, dtype=np.float32)
     result = Guard(True, 0.5, 0, 0)(square(4)[None], refinement(square(20)[None], [1], ["refined"], logits))
     assert (result.logits[0][square(4)] == 0).all()

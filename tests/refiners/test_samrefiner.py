@@ -36,10 +36,10 @@ def refiner(backbone):
 def disks(count, size=SIZE, seed=0):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]]
-    centres = rng.uniform(0, size, (count, 2))
+    centers = rng.uniform(0, size, (count, 2))
     radii = rng.uniform(3, max(4, min(size) / 2), count)
-    masks = [(y - cy) ** 2 + (x - cx) ** 2 <= r**2 for (cy, cx), r in zip(centres, radii, strict=True)]
-    for mask, (cy, cx) in zip(masks, centres, strict=True):
+    masks = [(y - cy) ** 2 + (x - cx) ** 2 <= r**2 for (cy, cx), r in zip(centers, radii, strict=True)]
+    for mask, (cy, cx) in zip(masks, centers, strict=True):
         mask[int(cy), int(cx)] = True
     return np.array(masks, dtype=bool).reshape(count, *size)
 

@@ -45,7 +45,7 @@ def drawn(shape):
 @pytest.mark.parametrize(
     ("shape", "box_like"), [("box", True), ("ellipse", True), ("triangle", False), ("cross", False)]
 )
-def test_boxes_and_ellipses_are_recognised(shape, box_like):
+def test_boxes_and_ellipses_are_recognized(shape, box_like):
     assert is_box_like(drawn(shape)) == box_like
 
 

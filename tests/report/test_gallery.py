@@ -143,7 +143,7 @@ def test_numbers_that_are_not_finite_are_left_out():
 
 
 def drawn(path, size, zoom=8):
-    """The mask that a path encloses, rasterised by OpenCV at pixel centres."""
+    """The mask that a path encloses, rasterized by OpenCV at pixel centers."""
     rings = [
         np.array([[float(v) for v in corner.split()] for corner in ring.split("L")])
         for ring in re.findall(r"M([^Z]*)Z", path)

@@ -60,14 +60,14 @@ def mutate_png(data: bytes, random: Random, partner: bytes = b"") -> bytes:
         kind, body = chunks[at]
         action = random.randrange(6)
         if kind == b"IHDR" and action < 4 and len(body) == 13:
-            width, height, depth, colour, *rest = struct.unpack(">IIBBBBB", body)
+            width, height, depth, color, *rest = struct.unpack(">IIBBBBB", body)
             sides = (0, 1, 2, 100, 20000, 40000, 2**31 - 1, 2**32 - 1)
             field = random.randrange(5)
             width = random.choice(sides) if field in (0, 4) else width
             height = random.choice(sides) if field in (1, 4) else height
             depth = random.choice((1, 2, 4, 8, 16, random.randrange(256))) if field == 2 else depth
-            colour = random.choice((0, 2, 3, 4, 6, random.randrange(256))) if field == 3 else colour
-            chunks[at] = kind, struct.pack(">IIBBBBB", width, height, depth, colour, *rest)
+            color = random.choice((0, 2, 3, 4, 6, random.randrange(256))) if field == 3 else color
+            chunks[at] = kind, struct.pack(">IIBBBBB", width, height, depth, color, *rest)
         elif kind == b"IDAT" and action < 3:
             try:
                 raw = zlib.decompress(body)

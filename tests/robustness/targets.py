@@ -77,17 +77,17 @@ def tolerant(*calls: Callable[[], Any]) -> None:
 
 def image_seeds(_: Path) -> dict[str, bytes]:
     """Small images in every format and mode."""
-    rgb, grey = photo((13, 17), 0), blob((13, 17), 0).astype(np.uint8) * 255
-    palette = Image.fromarray(grey // 255)
+    rgb, gray = photo((13, 17), 0), blob((13, 17), 0).astype(np.uint8) * 255
+    palette = Image.fromarray(gray // 255)
     palette.putpalette([0, 0, 0, 128, 0, 0, *[0] * 762])
     pictures = {
         "rgb.png": Image.fromarray(rgb),
-        "rgba.png": Image.fromarray(np.dstack([rgb, grey])),
-        "grey.png": Image.fromarray(grey),
-        "bits.png": Image.fromarray(grey > 0),
+        "rgba.png": Image.fromarray(np.dstack([rgb, gray])),
+        "gray.png": Image.fromarray(gray),
+        "bits.png": Image.fromarray(gray > 0),
         "sixteen.png": Image.fromarray(rgb[..., 0].astype(np.uint16) * 16),
         "palette.png": palette,
-        "mask.png": Image.fromarray(grey),
+        "mask.png": Image.fromarray(gray),
         "photo.jpg": Image.fromarray(rgb),
         "photo.webp": Image.fromarray(rgb),
         "photo.bmp": Image.fromarray(rgb),
@@ -125,7 +125,7 @@ def folder_seeds(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in image_seeds(folder).items() if name in MASKS}
 
 
-MASKS = ("grey.png", "bits.png", "palette.png", "sixteen.png", "mask.gif")
+MASKS = ("gray.png", "bits.png", "palette.png", "sixteen.png", "mask.gif")
 
 
 def read_folder(path: Path) -> None:

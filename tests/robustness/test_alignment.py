@@ -1,7 +1,7 @@
 """Masks come out where they went in, to a fraction of a pixel, at every size and aspect ratio.
 
 Two stand-ins take the model's place. One answers with the signs of the mask prompt, so that the way in (image to logit
-grid) and the way out must undo each other; the amplitude, which falls off from the centre, is left aside. The other
+grid) and the way out must undo each other; the amplitude, which falls off from the center, is left aside. The other
 knows the scene as a formula and answers with its distances on the logit grid, so that the way out alone is measured
 against pixels painted from the same formula.
 """
@@ -60,7 +60,7 @@ def distance(x, y, size, shape):
 
 
 def painted(size, shape):
-    """The scene at the centres of the image's pixels: pixel i spans i to i + 1."""
+    """The scene at the centers of the image's pixels: pixel i spans i to i + 1."""
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
     return distance(x, y, size, shape)
 

@@ -172,7 +172,7 @@ def test_good_files_of_odd_sizes_and_names_are_refined(tmp_path):
 
 
 BAD_MASKS = {
-    "colours": lambda path: Image.fromarray(photo((24, 32), 0)).save(path),
+    "colors": lambda path: Image.fromarray(photo((24, 32), 0)).save(path),
     "other size": lambda path: save_mask(path, blob((10, 10), 0)),
     "one pixel": lambda path: save_mask(path, np.ones((1, 1), bool)),
     "not finite": lambda path: Image.fromarray(np.full((24, 32), np.nan, np.float32)).save(path, "TIFF"),

@@ -21,12 +21,12 @@ from samref.visualization.drawing import (
 )
 from tests.factories import blob, photo
 
-GREY = np.full((50, 80, 3), 90, np.uint8)
+GRAY = np.full((50, 80, 3), 90, np.uint8)
 
 
-def places(canvas, colour):
-    """(x0, y0, x1, y1) around the pixels of a colour."""
-    y, x = np.nonzero((canvas == colour).all(axis=-1))
+def places(canvas, color):
+    """(x0, y0, x1, y1) around the pixels of a color."""
+    y, x = np.nonzero((canvas == color).all(axis=-1))
     return x.min(), y.min(), x.max(), y.max()
 
 
@@ -43,7 +43,7 @@ def test_a_view_has_its_longest_side_and_keeps_the_ratio(height, width, longest)
 
 @pytest.mark.parametrize("longest", [80, 40, 240])
 def test_masks_points_and_boxes_scale_alike(longest):
-    view = View.of(GREY, longest)
+    view = View.of(GRAY, longest)
     factor = longest / 80
     mask = np.zeros((1, 50, 80), bool)
     mask[0, 10:30, 20:60] = True
@@ -52,8 +52,8 @@ def test_masks_points_and_boxes_scale_alike(longest):
     boxed = places(with_box(view.picture, view, (20, 10, 59, 29)), BOX)
     assert np.abs(np.subtract(boxed, (20 * factor, 10 * factor, 60 * factor - 1, 30 * factor - 1))).max() <= 1
     points = with_points(view.picture, view, np.float32([[40, 25], [10, 10], [70, 40]]), np.array([1, 0, -1]))
-    for colour, (px, py) in ((FOREGROUND, (40, 25)), (BACKGROUND, (10, 10))):
-        x0, y0, x1, y1 = places(points, colour)
+    for color, (px, py) in ((FOREGROUND, (40, 25)), (BACKGROUND, (10, 10))):
+        x0, y0, x1, y1 = places(points, color)
         assert abs((x0 + x1) / 2 - ((px + 0.5) * factor - 0.5)) <= 1
         assert abs((y0 + y1) / 2 - ((py + 0.5) * factor - 0.5)) <= 1
     untouched = view.point(70, 40)
@@ -63,7 +63,7 @@ def test_masks_points_and_boxes_scale_alike(longest):
 def test_outlines_tint_the_inside_only_and_leave_the_image_alone():
     image = photo((60, 90), 0)
     before, mask = image.copy(), blob((60, 90), 1)
-    drawn = outlined(image, mask[None], thickness=1, colours=((255, 0, 0),))
+    drawn = outlined(image, mask[None], thickness=1, colors=((255, 0, 0),))
     assert (image == before).all()
     changed = (drawn != image).any(axis=-1)
     assert changed[mask].mean() > 0.95
@@ -74,22 +74,22 @@ def test_outlines_tint_the_inside_only_and_leave_the_image_alone():
 def test_heat_covers_hot_places_and_spares_cold_ones():
     heat = np.zeros((50, 80), np.float32)
     heat[20:30, 20:30] = 1
-    drawn = with_heat(GREY, heat)
-    assert (drawn[heat == 0] == GREY[heat == 0]).all()
+    drawn = with_heat(GRAY, heat)
+    assert (drawn[heat == 0] == GRAY[heat == 0]).all()
     assert (drawn[heat == 1] != 90).any(axis=-1).all()
-    assert (with_heat(GREY, heat, even=True)[0, 0] != 90).any()
+    assert (with_heat(GRAY, heat, even=True)[0, 0] != 90).any()
 
 
 @pytest.mark.parametrize("caption", ["a", "a very long caption " * 12])
 def test_a_caption_adds_a_strip_and_never_widens_the_picture(caption):
-    framed = captioned(GREY, caption)
+    framed = captioned(GRAY, caption)
     assert framed.shape == (50 + CAPTION_HEIGHT + GAP, 80 + GAP, 3)
     assert (framed[:CAPTION_HEIGHT, :80] < 200).any()
-    assert (framed[CAPTION_HEIGHT:-GAP, :-GAP] == GREY).all()
-    assert (captioned(GREY, caption, strong=True)[CAPTION_HEIGHT:-GAP, :-GAP] != GREY).any()
+    assert (framed[CAPTION_HEIGHT:-GAP, :-GAP] == GRAY).all()
+    assert (captioned(GRAY, caption, strong=True)[CAPTION_HEIGHT:-GAP, :-GAP] != GRAY).any()
 
 
 def test_rows_of_unequal_width_stand_on_white():
-    stacked = stack_rows([GREY, GREY[:, :40]])
+    stacked = stack_rows([GRAY, GRAY[:, :40]])
     assert stacked.shape == (100, 80, 3)
     assert (stacked[50:, 40:] == 255).all()

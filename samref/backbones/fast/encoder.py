@@ -49,7 +49,7 @@ class Encoder:
         """Encodes preprocessed images.
 
         Args:
-            pixels: B x 3 x S x S float32, normalised and padded.
+            pixels: B x 3 x S x S float32, normalized and padded.
 
         Returns:
             B x C x h x w float32 features, and the B x h x w x C'' float32 output of the early layer that HQ-SAM uses.

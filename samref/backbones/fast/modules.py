@@ -17,7 +17,7 @@ from samref.errors import ConfigError
 def sam_modules(architecture: str) -> SamModules:
     """`segment-anything`'s model.
 
-    Parameters are on the meta device: initialising 600 M numbers only to overwrite them costs seconds and
+    Parameters are on the meta device: initializing 600 M numbers only to overwrite them costs seconds and
     twice the memory. Loading a checkpoint replaces them.
 
     Args:

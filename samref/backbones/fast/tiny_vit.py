@@ -1,6 +1,6 @@
 """TinyViT, MobileSAM's and light HQ-SAM's encoder, rearranged for inference.
 
-The packaged module normalises after every convolution and moves between channels-first and channels-last. Here, batch
+The packaged module normalizes after every convolution and moves between channels-first and channels-last. Here, batch
 norms are part of the convolutions before them, everything is channels-last (a 1 x 1 convolution is then a matrix
 product), and on a processor large layers go strip by strip, so that what lies between two of their operations stays in
 the cache. It is the same function: results differ from the packaged module's by rounding.

@@ -213,8 +213,8 @@ def _self_attention(layer: Any, tokens: Tensor, prompt_tokens: Tensor) -> Tensor
     else:
         queried = tokens + prompt_tokens
         attended = tokens + layer.self_attn(q=queried, k=queried, v=tokens)
-    normalised: Tensor = layer.norm1(attended)
-    return normalised
+    normalized: Tensor = layer.norm1(attended)
+    return normalized
 
 
 def _over_tokens(scores: Tensor, heads: int) -> Tensor:

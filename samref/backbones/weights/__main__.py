@@ -46,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def show(entries: list[Checkpoint]) -> int:
     """Prints what is published, which of it is cached, and whom to cite."""
-    table = Table("backbone", "architecture", "MB", "licence", "sha256", "cached", box=None)
+    table = Table("backbone", "architecture", "MB", "license", "sha256", "cached", box=None)
     for entry in entries:
         cached = [path.suffix.removeprefix(".") for path in cached_paths(entry) if path.exists()]
         sha256 = f"{entry.sha256[:8]}..." if entry.sha256 else "first use"
-        row = (entry.name, entry.architecture, str(entry.megabytes), entry.licence, sha256)
+        row = (entry.name, entry.architecture, str(entry.megabytes), entry.license, sha256)
         table.add_row(*row, ", ".join(cached) or "-")
     for column in table.columns:
         column.no_wrap = True

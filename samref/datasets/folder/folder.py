@@ -67,7 +67,7 @@ class Folder(MaskDataset):
             truth: folder of ground truth, named and encoded as the masks are, or None: nothing is scored. Images
                 without it are left out and reported.
             label_maps: `auto` (palette images with more than two values), True (every file), or False.
-            threshold: grey values from here on are foreground, in masks that hold more than two values.
+            threshold: gray values from here on are foreground, in masks that hold more than two values.
             stm: how the masks of a label map are split into regions, or None: each is refined whole.
 
         Raises:

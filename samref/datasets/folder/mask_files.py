@@ -55,13 +55,13 @@ def read_mask_file(path: Path, label_maps: bool | None = None, threshold: int | 
         label_maps: True: a label map; False: a binary mask. None decides by content: palette images with other values
             than two are label maps, where {0, 1} are two, and {0, 255} are if the palette shows 255 as white; all else
             is binary.
-        threshold: makes binary masks of grey ones that hold more than two values.
+        threshold: makes binary masks of gray ones that hold more than two values.
 
     Returns:
         The masks. In a label map 0 is background; 255 in 8-bit files and negative values are pixels to be ignored.
 
     Raises:
-        InputError: an unreadable file, or a grey one with more than two values without a rule how to read it.
+        InputError: an unreadable file, or a gray one with more than two values without a rule how to read it.
     """
     with opened(path, "mask") as image:
         values = mask_values(image, path)
@@ -172,15 +172,15 @@ def _in_mode(values: Values, source: Image.Image) -> Image.Image:
         return Image.fromarray(values.astype(np.float32))
     if mode.startswith("I"):
         return Image.fromarray(values.astype(np.int32 if mode == "I" else np.uint16))
-    grey = values.astype(np.uint8)
+    gray = values.astype(np.uint8)
     if mode == "P":
-        image = Image.fromarray(grey)
+        image = Image.fromarray(gray)
         image.putpalette(source.getpalette() or [])
         return image
-    opaque = np.full_like(grey, 255)
-    channels = {"L": [grey], "LA": [grey, opaque], "RGB": [grey] * 3, "RGBA": [grey] * 3 + [opaque]}
+    opaque = np.full_like(gray, 255)
+    channels = {"L": [gray], "LA": [gray, opaque], "RGB": [gray] * 3, "RGBA": [gray] * 3 + [opaque]}
     if mode not in channels:
-        raise InputError(f"masks of mode {mode} cannot be written; expected grey, palette or RGB")
+        raise InputError(f"masks of mode {mode} cannot be written; expected gray, palette or RGB")
     return Image.merge(mode, [Image.fromarray(channel) for channel in channels[mode]])
 
 

@@ -1,4 +1,4 @@
-"""Outlines of things in a unit frame: x to the right, y down, about 2 units across, centred on the origin."""
+"""Outlines of things in a unit frame: x to the right, y down, about 2 units across, centered on the origin."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 from skimage.color import rgb2lab
 
 from samref.datasets.scenes.outlines import Points, Rng
-from samref.datasets.scenes.shapes import KINDS, PAINTS, Colour, Part, Thing, draw_thing
+from samref.datasets.scenes.shapes import KINDS, PAINTS, Color, Part, Thing, draw_thing
 from samref.datasets.scenes.textures import GROUNDS, SUBPIXEL, SURFACES, Field, clouds, mix
 from samref.structures import BoolArray
 
 SUPERSAMPLING = 2
 LIGHT = np.array([-0.48, -0.62, 0.62], np.float32)
 SHADOW = (0.10, 0.13)  # how far shadows fall to the right and down, in radii of the thing
-MIN_CONTRAST = 28.0  # distance in Lab between a thing's colour and the ground's
+MIN_CONTRAST = 28.0  # distance in Lab between a thing's color and the ground's
 MIN_VISIBLE = 0.6
 MIN_INSIDE = 0.9
 Window = tuple[slice, slice]
@@ -25,7 +25,7 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing lies: centre and radius in px of some raster, turn in radians."""
+    """Where a thing lies: center and radius in px of some raster, turn in radians."""
 
     x: float
     y: float
@@ -33,7 +33,7 @@ class Pose:
     turn: float
 
     def scaled(self, factor: float) -> Pose:
-        """The same pose in a raster `factor` times finer; pixel centres stay on pixel centres."""
+        """The same pose in a raster `factor` times finer; pixel centers stay on pixel centers."""
         return Pose((self.x + 0.5) * factor - 0.5, (self.y + 0.5) * factor - 0.5, self.radius * factor, self.turn)
 
     def place(self, points: Points) -> Points:
@@ -78,7 +78,7 @@ def render_scene(rng: Rng, size: tuple[int, int], count: int) -> tuple[npt.NDArr
     return _photograph(rng, canvas, size), coverage > 0.5
 
 
-def contrasting(ground: Field) -> tuple[Colour, ...]:
+def contrasting(ground: Field) -> tuple[Color, ...]:
     """The paints that stand out from a ground: at least the four most distant ones."""
     mean = rgb2lab(np.clip(ground, 0, 1).mean(axis=(0, 1))[None, None])
     distance = np.linalg.norm(rgb2lab(np.array(PAINTS)[None]) - mean, axis=-1)[0]
@@ -176,9 +176,9 @@ def _cast_shadow(below: Field, alpha: Field, radius: float) -> None:
 
 
 def _surface(rng: Rng, part: Part, layer: Field, pose: Pose, window: Window) -> Field:
-    """H x W x 3 colours of a part in a window, lit as if its rim were rounded."""
+    """H x W x 3 colors of a part in a window, lit as if its rim were rounded."""
     u, v = pose.unit(window)
-    albedo = mix(part.colour, part.second, np.asarray(SURFACES[part.texture](rng, u, v), np.float32))
+    albedo = mix(part.color, part.second, np.asarray(SURFACES[part.texture](rng, u, v), np.float32))
     albedo *= 1 + 0.035 * clouds(rng, (u.shape[0], u.shape[1]), 0.25 * pose.radius, 3)[..., None]
     rim = max(1.5, part.bulge * pose.radius)
     depth = cv2.distanceTransform((layer > 0.5).astype(np.uint8), cv2.DIST_L2, 5)

@@ -1,6 +1,6 @@
 """The things that lie in procedural scenes: outlines in parts, with holes, in a unit frame.
 
-Unit frame: x to the right, y down, the thing about 2 units across and centred on the origin.
+Unit frame: x to the right, y down, the thing about 2 units across and centered on the origin.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from samref.datasets.scenes.outlines import Points, Rng, ellipse, mirrored, smooth, wobbly
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 RED, ORANGE, YELLOW, GREEN = (0.72, 0.14, 0.11), (0.88, 0.46, 0.12), (0.93, 0.76, 0.25), (0.33, 0.52, 0.20)
 TEAL, BLUE, NAVY, VIOLET = (0.13, 0.50, 0.50), (0.20, 0.42, 0.70), (0.13, 0.19, 0.36), (0.45, 0.29, 0.55)
@@ -27,18 +27,18 @@ class Part:
 
     Attributes:
         outline: P x 2 (x, y), closed, unit frame.
-        colour: RGB in 0..1.
+        color: RGB in 0..1.
         holes: outlines cut out of this piece.
-        second: the other colour of a two-coloured texture.
+        second: the other color of a two-colored texture.
         texture: name in `scenes_textures.SURFACES`.
         bulge: width of the rounded rim in units: 0 is flat, 1 a pillow.
         gloss: strength of the highlight, 0..1.
     """
 
     outline: Points
-    colour: Colour
+    color: Color
     holes: tuple[Points, ...] = ()
-    second: Colour = CREAM
+    second: Color = CREAM
     texture: str = "plain"
     bulge: float = 0.5
     gloss: float = 0.15
@@ -52,8 +52,8 @@ class Thing:
     tilt: float = 0.25
 
 
-def draw_thing(rng: Rng, kind: str, main: Colour, paints: Sequence[Colour]) -> Thing:
-    """A thing of a kind in a main colour and another one of `paints`, a little different each time."""
+def draw_thing(rng: Rng, kind: str, main: Color, paints: Sequence[Color]) -> Thing:
+    """A thing of a kind in a main color and another one of `paints`, a little different each time."""
     others = [paint for paint in paints if paint != main]
     other = others[int(rng.integers(len(others)))]
     thing = KINDS[kind](rng, main, other)
@@ -65,12 +65,12 @@ def draw_thing(rng: Rng, kind: str, main: Colour, paints: Sequence[Colour]) -> T
     return replace(thing, parts=tuple(parts))
 
 
-def darker(colour: Colour, share: float) -> Colour:
-    """A share of a colour's light."""
-    return colour[0] * share, colour[1] * share, colour[2] * share
+def darker(color: Color, share: float) -> Color:
+    """A share of a color's light."""
+    return color[0] * share, color[1] * share, color[2] * share
 
 
-def apple(rng: Rng, main: Colour, other: Colour) -> Thing:
+def apple(rng: Rng, main: Color, other: Color) -> Thing:
     """A fruit with a dent, a stalk and a leaf."""
     skins = (RED, GREEN, YELLOW, ORANGE)
     skin = main if main in skins else skins[int(rng.integers(4))]
@@ -87,7 +87,7 @@ def apple(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def mug(rng: Rng, main: Colour, other: Colour) -> Thing:
+def mug(rng: Rng, main: Color, other: Color) -> Thing:
     """A mug whose handle leaves a hole."""
     body = smooth([(-0.72, -0.85), (0.62, -0.85), (0.56, 0.85), (0.4, 0.95), (-0.5, 0.95), (-0.66, 0.85)], 2)
     grip, gap = ellipse(0.66, -0.05, 0.46, 0.56), ellipse(0.68, -0.05, 0.26, 0.36)
@@ -101,7 +101,7 @@ def mug(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def donut(rng: Rng, main: Colour, other: Colour) -> Thing:
+def donut(rng: Rng, main: Color, other: Color) -> Thing:
     """A ring with icing."""
     hole = ellipse(0, 0, 0.3, 0.3)
     icing = wobbly(rng, 0.8, 0.16, 9)
@@ -114,7 +114,7 @@ def donut(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def starfish(rng: Rng, main: Colour, other: Colour) -> Thing:
+def starfish(rng: Rng, main: Color, other: Color) -> Thing:
     """A soft star with five arms."""
     t = np.linspace(0, 2 * np.pi, 10, endpoint=False)
     r = np.where(np.arange(10) % 2 == 0, 1.25, 0.5) * rng.uniform(0.93, 1.07, 10)
@@ -122,18 +122,18 @@ def starfish(rng: Rng, main: Colour, other: Colour) -> Thing:
     return Thing((Part(outline, main, second=other, texture="dots", bulge=0.4),), tilt=np.pi)
 
 
-def leaf(rng: Rng, main: Colour, other: Colour) -> Thing:
+def leaf(rng: Rng, main: Color, other: Color) -> Thing:
     """A leaf with veins and a stalk."""
-    colour = (GREEN, (0.62, 0.26, 0.10), ORANGE, (0.55, 0.55, 0.15))[int(rng.integers(4))]
+    color = (GREEN, (0.62, 0.26, 0.10), ORANGE, (0.55, 0.55, 0.15))[int(rng.integers(4))]
     blade = smooth([(0, -1.15), (0.42, -0.45), (0.5, 0.1), (0.2, 0.75), (-0.2, 0.75), (-0.5, 0.1), (-0.42, -0.45)])
     stalk = smooth([(-0.035, 0.5), (0.035, 0.5), (0.09, 1.1), (0.01, 1.12)], 2)
-    dark = darker(colour, 0.62)
+    dark = darker(color, 0.62)
     return Thing(
-        (Part(stalk, dark, bulge=0.05), Part(blade, colour, second=dark, texture="veins", bulge=0.12)), tilt=np.pi
+        (Part(stalk, dark, bulge=0.05), Part(blade, color, second=dark, texture="veins", bulge=0.12)), tilt=np.pi
     )
 
 
-def fish(rng: Rng, main: Colour, other: Colour) -> Thing:
+def fish(rng: Rng, main: Color, other: Color) -> Thing:
     """A fish with fins, scales and an eye."""
     body = smooth([(-1.0, 0.05), (-0.6, -0.42), (0.1, -0.52), (0.72, -0.08), (0.72, 0.1), (0.1, 0.5), (-0.6, 0.42)])
     tail = smooth([(0.5, 0), (1.12, -0.55), (0.95, 0), (1.12, 0.55)], 2)
@@ -151,19 +151,19 @@ def fish(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def mushroom(rng: Rng, main: Colour, other: Colour) -> Thing:
+def mushroom(rng: Rng, main: Color, other: Color) -> Thing:
     """A dotted cap on a pale stem."""
     cap = smooth([(-1.0, 0.1), (-0.9, -0.55), (-0.3, -1.0), (0.35, -0.98), (0.92, -0.5), (1.0, 0.1), (0.0, 0.22)], 3)
     stem = smooth([(-0.24, -0.1), (0.24, -0.1), (0.26, 0.5), (0.42, 0.95), (-0.42, 0.95), (-0.26, 0.5)], 3)
     return Thing(
         (
-            Part(stem, CREAM, texture="fibres", second=(0.74, 0.66, 0.5), bulge=0.25),
+            Part(stem, CREAM, texture="fibers", second=(0.74, 0.66, 0.5), bulge=0.25),
             Part(cap, main, second=WHITE, texture="dots", bulge=0.6, gloss=0.3),
         )
     )
 
 
-def vase(rng: Rng, main: Colour, other: Colour) -> Thing:
+def vase(rng: Rng, main: Color, other: Color) -> Thing:
     """A painted vase with a narrow neck."""
     neck, belly = rng.uniform(0.16, 0.34), rng.uniform(0.55, 0.8)
     half = [(0.36, -1.05), (neck, -0.9), (neck, -0.5), (belly, 0.05), (belly, 0.5), (0.42, 1.0), (0.36, 1.05)]
@@ -177,7 +177,7 @@ def vase(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def key(rng: Rng, main: Colour, other: Colour) -> Thing:
+def key(rng: Rng, main: Color, other: Color) -> Thing:
     """A metal key: a ring, a shaft and teeth."""
     metal = (STEEL, (0.70, 0.55, 0.27))[int(rng.integers(2))]
     shaft = np.array([(0.1, -0.11), (1.15, -0.11), (1.15, 0.11), (0.1, 0.11)])
@@ -186,7 +186,7 @@ def key(rng: Rng, main: Colour, other: Colour) -> Thing:
     return Thing((*[Part(o, metal, bulge=0.06, gloss=0.6) for o in (shaft, *teeth)], bow), tilt=np.pi)
 
 
-def ball(rng: Rng, main: Colour, other: Colour) -> Thing:
+def ball(rng: Rng, main: Color, other: Color) -> Thing:
     """A painted ball."""
     texture = ("wedges", "bands", "dots", "stripes")[int(rng.integers(4))]
     return Thing(
@@ -194,7 +194,7 @@ def ball(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def duck(rng: Rng, main: Colour, other: Colour) -> Thing:
+def duck(rng: Rng, main: Color, other: Color) -> Thing:
     """A bath duck."""
     back = [(-0.9, 0.1), (-0.35, 0.0), (0.3, 0.1), (1.05, -0.3)]
     body = smooth([*back, (0.95, 0.5), (0.4, 0.9), (-0.5, 0.88), (-0.9, 0.6)])
@@ -211,7 +211,7 @@ def duck(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-def plant(rng: Rng, main: Colour, other: Colour) -> Thing:
+def plant(rng: Rng, main: Color, other: Color) -> Thing:
     """A pot with seven long leaves."""
     pot = smooth([(-0.5, 0.15), (0.5, 0.15), (0.36, 1.05), (-0.36, 1.05)], 1)
     rim = smooth([(-0.57, 0.08), (0.57, 0.08), (0.57, 0.3), (-0.57, 0.3)], 1)
@@ -225,14 +225,14 @@ def plant(rng: Rng, main: Colour, other: Colour) -> Thing:
         shade = rng.uniform(0.75, 1.15)
         green = darker(GREEN, shade)
         blades.append(
-            Part(smooth(np.array(edge) + np.array([0, 0.3]), 3), green, second=GREEN, texture="fibres", bulge=0.1)
+            Part(smooth(np.array(edge) + np.array([0, 0.3]), 3), green, second=GREEN, texture="fibers", bulge=0.1)
         )
     clay = (main, (0.68, 0.36, 0.22))[int(rng.integers(2))]
     pots = (Part(pot, clay, texture="speckled", second=other, bulge=0.35), Part(rim, clay, bulge=0.12))
     return Thing((*blades, *pots))
 
 
-def teapot(rng: Rng, main: Colour, other: Colour) -> Thing:
+def teapot(rng: Rng, main: Color, other: Color) -> Thing:
     """A pot with spout, lid and a handle that leaves a hole."""
     spout = smooth([(-0.5, 0.35), (-0.9, 0.0), (-1.2, -0.4), (-1.05, -0.48), (-0.75, -0.2), (-0.45, -0.1)], 3)
     texture = ("bands", "dots", "waves")[int(rng.integers(3))]
@@ -247,7 +247,7 @@ def teapot(rng: Rng, main: Colour, other: Colour) -> Thing:
     )
 
 
-KINDS: dict[str, Callable[[Rng, Colour, Colour], Thing]] = {
+KINDS: dict[str, Callable[[Rng, Color, Color], Thing]] = {
     function.__name__: function
     for function in (apple, mug, donut, starfish, leaf, fish, mushroom, vase, key, ball, duck, plant, teapot)
 }

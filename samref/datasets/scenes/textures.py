@@ -1,4 +1,4 @@
-"""Surfaces of things and grounds they lie on, as arrays of colours."""
+"""Surfaces of things and grounds they lie on, as arrays of colors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samref.datasets.scenes.outlines import Rng
-from samref.datasets.scenes.shapes import Colour
+from samref.datasets.scenes.shapes import Color
 
 # Values of single precision; a wider type only because NumPy's own stubs lose track of it in arithmetic.
 Field = npt.NDArray[np.floating[Any]]
@@ -42,7 +42,7 @@ def step(values: Field, softness: float) -> Field:
 
 
 def plain(rng: Rng, x: Field, y: Field) -> Field:
-    """One colour."""
+    """One color."""
     return np.zeros_like(x)
 
 
@@ -110,13 +110,13 @@ def veins(rng: Rng, x: Field, y: Field) -> Field:
     return np.asarray(0.8 * np.maximum(rib, 0.7 * step(0.08 - np.abs(side), 0.06)), np.float32)
 
 
-def fibres(rng: Rng, x: Field, y: Field) -> Field:
-    """Fine upright fibres."""
+def fibers(rng: Rng, x: Field, y: Field) -> Field:
+    """Fine upright fibers."""
     return np.asarray(0.5 + 0.3 * np.sin(40 * x + 4 * np.sin(3 * y)), np.float32)
 
 
 def speckled(rng: Rng, x: Field, y: Field) -> Field:
-    """Speckles, denser towards the lower right."""
+    """Speckles, denser toward the lower right."""
     fine = noise(rng, (x.shape[0], x.shape[1]), (5, 5))
     return np.asarray(0.55 * step(fine - 1.5, 0.3) + 0.25 * step(y + 0.3 * x - 0.5, 0.6), np.float32)
 
@@ -124,13 +124,13 @@ def speckled(rng: Rng, x: Field, y: Field) -> Field:
 SURFACES: dict[str, Surface] = {
     function.__name__: function
     for function in (
-        plain, stripes, bands, waves, dots, sprinkles, wedges, rays, scales, veins, fibres, speckled,
+        plain, stripes, bands, waves, dots, sprinkles, wedges, rays, scales, veins, fibers, speckled,
     )
 }  # fmt: skip
 
 
-def mix(first: Colour | Field, second: Colour | Field, share: Field) -> Field:
-    """H x W x 3 between two colours, `share` (H x W) of the second."""
+def mix(first: Color | Field, second: Color | Field, share: Field) -> Field:
+    """H x W x 3 between two colors, `share` (H x W) of the second."""
     a, b = np.asarray(first, np.float32), np.asarray(second, np.float32)
     return np.asarray(a + (b - a) * share[..., None], np.float32)
 

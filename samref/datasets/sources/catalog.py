@@ -43,7 +43,7 @@ class Source:
     Attributes:
         title: its name in the literature.
         page: its publishers' page.
-        terms: licence or conditions of use.
+        terms: license or conditions of use.
         layout: what must lie where, one line each.
         archives: what `--download` can fetch.
         by_hand: what it cannot, and how to get it.
@@ -62,7 +62,7 @@ class Source:
 _COCO = "http://images.cocodataset.org"
 _LVIS = "https://dl.fbaipublicfiles.com/LVIS"
 _AUTHORS = "https://github.com/user-attachments/files"
-_COCO_TERMS = "annotations CC BY 4.0; images under the terms of use of Flickr, each with its own licence"
+_COCO_TERMS = "annotations CC BY 4.0; images under the terms of use of Flickr, each with its own license"
 _COARSE_VOC = (
     "coarse masks (dataset.coarse=DIR): label PNGs or CAM .npy of MaskCLIP, BECO or CLIP-ES; the paper's authors share "
     "theirs through issue 4 of github.com/linyq2117/SAMRefiner"

@@ -26,7 +26,7 @@ def read_labels(path: Path) -> Labels:
     """The H x W uint8 class indices of a label PNG: 0 background, 1 to 20 classes, 255 ignore.
 
     Raises:
-        InputError: if the file is missing, broken, in colours instead of indices, or holds other indices.
+        InputError: if the file is missing, broken, in colors instead of indices, or holds other indices.
     """
     values = images.read_labels(path)
     unknown = sorted(set(np.unique(values).tolist()) - {*range(CLASSES), IGNORE})
@@ -88,7 +88,7 @@ def write_labels(path: Path, labels: Labels, like: Path) -> None:
     Args:
         path: of the PNG.
         labels: class indices.
-        like: the file whose palette is taken; VOC's palette if it is no image, none if it is grey.
+        like: the file whose palette is taken; VOC's palette if it is no image, none if it is gray.
     """
     image = Image.fromarray(labels)
     palette = _palette(like)
@@ -99,7 +99,7 @@ def write_labels(path: Path, labels: Labels, like: Path) -> None:
 
 
 def voc_palette() -> list[int]:
-    """VOC's 256 colours as R, G, B, R, ...: the bits of an index, three at a time, are the colour's highest bits.
+    """VOC's 256 colors as R, G, B, R, ...: the bits of an index, three at a time, are the color's highest bits.
 
     >>> voc_palette()[3 * 15 : 3 * 16]
     [192, 128, 128]

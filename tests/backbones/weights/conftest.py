@@ -104,7 +104,7 @@ def npm_package(tmp_path, monkeypatch):
     monkeypatch.setattr(npm, "convert", lambda encoder, decoder: state)
     return NpmPackage(
         spec="pretend@1.0.0",
-        licence="MIT",
+        license="MIT",
         encoder="dist/encoder.onnx",
         decoder="dist/sam.onnx",
         sha256={path: hashlib.sha256(content).hexdigest() for path, content in files.items()},

@@ -137,8 +137,8 @@ def test_masks_and_predicted_ious_are_onnxruntimes(converted, reference_features
 
 
 def graph_of(*nodes, **arrays):
-    initialisers = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
-    graph = helper.make_graph(list(nodes), "graph", [], [], initialisers)
+    initializers = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(list(nodes), "graph", [], [], initializers)
     return helper.make_model(graph).SerializeToString()
 
 

@@ -10,7 +10,7 @@ from samref.datasets.folder.mask_files import copy_file, read_mask_file, write_b
 from samref.errors import InputError
 
 SIZE = (24, 40)
-COLOURS = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0] + [7] * 753 + [224, 224, 192]
+COLORS = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0] + [7] * 753 + [224, 224, 192]
 
 
 def before():
@@ -21,7 +21,7 @@ def after():
     return np.indices(SIZE)[0] < 11
 
 
-def palette_image(values, palette=COLOURS):
+def palette_image(values, palette=COLORS):
     image = Image.fromarray(values.astype(np.uint8))
     image.putpalette(palette)
     return image
@@ -29,24 +29,24 @@ def palette_image(values, palette=COLOURS):
 
 def binary_files(folder, mask):
     """One file of each encoding people use."""
-    grey = mask.astype(np.uint8)
+    gray = mask.astype(np.uint8)
     files = {
-        "grey255.png": Image.fromarray(grey * 255),
-        "grey1.png": Image.fromarray(grey),
+        "gray255.png": Image.fromarray(gray * 255),
+        "gray1.png": Image.fromarray(gray),
         "bilevel.png": Image.fromarray(mask),
-        "sixteen.png": Image.fromarray(grey.astype(np.uint16) * 65535),
-        "sixteen255.png": Image.fromarray(grey.astype(np.uint16) * 255),
-        "palette.png": palette_image(grey, [0, 0, 0, 250, 10, 10]),
-        "rgb.png": Image.fromarray(grey * 255).convert("RGB"),
-        "rgba.png": Image.fromarray(grey * 255).convert("RGBA"),
-        "la.png": Image.fromarray(grey * 255).convert("LA"),
-        "int.tif": Image.fromarray(grey.astype(np.int32)),
-        "float.tif": Image.fromarray(grey.astype(np.float32)),
-        "grey.tif": Image.fromarray(grey * 255),
+        "sixteen.png": Image.fromarray(gray.astype(np.uint16) * 65535),
+        "sixteen255.png": Image.fromarray(gray.astype(np.uint16) * 255),
+        "palette.png": palette_image(gray, [0, 0, 0, 250, 10, 10]),
+        "rgb.png": Image.fromarray(gray * 255).convert("RGB"),
+        "rgba.png": Image.fromarray(gray * 255).convert("RGBA"),
+        "la.png": Image.fromarray(gray * 255).convert("LA"),
+        "int.tif": Image.fromarray(gray.astype(np.int32)),
+        "float.tif": Image.fromarray(gray.astype(np.float32)),
+        "gray.tif": Image.fromarray(gray * 255),
         "bilevel.tif": Image.fromarray(mask),
-        "grey.bmp": Image.fromarray(grey * 255),
-        "rgb.webp": Image.fromarray(grey * 255).convert("RGB"),
-        "grey.gif": Image.fromarray(grey * 255),
+        "gray.bmp": Image.fromarray(gray * 255),
+        "rgb.webp": Image.fromarray(gray * 255).convert("RGB"),
+        "gray.gif": Image.fromarray(gray * 255),
     }
     for name, image in files.items():
         image.save(folder / name, **({"lossless": True} if name.endswith("webp") else {}))
@@ -107,7 +107,7 @@ def test_place_on_earth_and_compression_of_a_tiff_are_kept(tmp_path):
     assert (read_mask_file(tmp_path / "out.tif").masks == after()).all()
 
 
-def test_grey_masks_with_more_values_need_to_be_told(tmp_path):
+def test_gray_masks_with_more_values_need_to_be_told(tmp_path):
     values = np.where(before(), 200, np.indices(SIZE)[1]).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "m.png")
     with pytest.raises(InputError, match=r"m\.png holds the values .* expected \{0, 1\} or \{0, 255\}"):
@@ -140,7 +140,7 @@ def test_palette_images_with_labels_are_label_maps_with_255_ignored(tmp_path):
 
 def test_only_white_makes_255_of_a_palette_a_mask(tmp_path):
     values = np.where(before(), 255, 0)
-    palette_image(values, [*COLOURS[:-3], 255, 255, 255]).save(tmp_path / "white.png")
+    palette_image(values, [*COLORS[:-3], 255, 255, 255]).save(tmp_path / "white.png")
     palette_image(values).save(tmp_path / "voc.png")
     assert read_mask_file(tmp_path / "white.png").labels is None
     assert read_mask_file(tmp_path / "voc.png").labels == ()

@@ -8,7 +8,7 @@ from samref.datasets.voc.voc import VocDataset
 from samref.errors import DatasetError, InputError
 from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import Sample
-from tests.factories_benchmarks import SIZE, make_voc, refined, save_cam, save_grey, save_labels
+from tests.factories_benchmarks import SIZE, make_voc, refined, save_cam, save_gray, save_labels
 
 STM = SplitThenMerge(enabled=True, rule="paper", mu=0.5)
 WHOLE = SplitThenMerge(enabled=False, rule="paper", mu=0.5)
@@ -63,14 +63,14 @@ def test_regions_merge_back_to_the_coarse_labels_with_ignored_pixels_as_backgrou
 
 def test_the_higher_logit_wins_and_unclaimed_pixels_are_background(voc):
     data = dataset(voc)
-    sample = labelled([[8, 8, 15, 0]], (8, 15))
+    sample = labeled([[8, 8, 15, 0]], (8, 15))
     masks = np.array([[[1, 1, 1, 0]], [[0, 1, 1, 0]]], bool)
     logits = np.array([[[1.0, 2.0, 3.0, 9.0]], [[5.0, 4.0, 2.5, 9.0]]], np.float32)
     assert data.merge(sample, masks, logits).tolist() == [[8, 15, 8, 0]]
 
 
 def test_without_logits_the_coarse_labels_decide_then_the_lowest_category(voc):
-    sample = labelled([[8, 15, 0, 0]], (8, 15))
+    sample = labeled([[8, 15, 0, 0]], (8, 15))
     masks = np.array([[[1, 1, 1, 0]], [[1, 1, 1, 0]]], bool)
     assert dataset(voc).merge(sample, masks, None).tolist() == [[8, 15, 8, 0]]
 
@@ -82,14 +82,14 @@ def test_merging_is_the_highest_claimed_logit_pixel_by_pixel(seed):
     count, size = int(rng.integers(0, 5)), (4, 5)
     categories = tuple(sorted(int(value) for value in rng.integers(1, 21, count)))
     masks, logits = rng.random((count, *size)) < 0.6, rng.normal(size=(count, *size)).astype(np.float32)
-    merged = VocDataset.merge(None, labelled(np.zeros(size), categories), masks, logits)
+    merged = VocDataset.merge(None, labeled(np.zeros(size), categories), masks, logits)
     for y in range(size[0]):
         for x in range(size[1]):
             claims = [(logits[n, y, x], category) for n, category in enumerate(categories) if masks[n, y, x]]
             assert merged[y, x] == (max(claims)[1] if claims else 0)
 
 
-def labelled(coarse, categories):
+def labeled(coarse, categories):
     coarse = np.array(coarse, np.uint8)
     image = np.zeros((*coarse.shape, 3), np.uint8)
     meta = {"coarse": coarse, "categories": categories}
@@ -117,8 +117,8 @@ def test_a_refined_mask_claims_ignored_pixels(voc, tmp_path):
     assert set(np.unique(np.asarray(Image.open(tmp_path / f"{voc.names[1]}.png")))) == {15}
 
 
-def test_grey_labels_come_back_grey(voc, tmp_path):
-    save_grey(voc.coarse / f"{voc.names[0]}.png", np.full(SIZE, 3))
+def test_gray_labels_come_back_gray(voc, tmp_path):
+    save_gray(voc.coarse / f"{voc.names[0]}.png", np.full(SIZE, 3))
     data = dataset(voc)
     data.writer(tmp_path).write(data[0], refined(data[0].masks))
     assert Image.open(tmp_path / f"{voc.names[0]}.png").mode == "L"

@@ -142,6 +142,6 @@ def test_maps_that_do_not_fit_their_keys_are_named(tmp_path, content):
 
 
 def test_the_palette_is_vocs():
-    colours = np.array(voc_palette()).reshape(256, 3).tolist()
-    assert colours[:3] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
-    assert (colours[15], colours[20], colours[255]) == ([192, 128, 128], [0, 64, 128], [224, 224, 192])
+    colors = np.array(voc_palette()).reshape(256, 3).tolist()
+    assert colors[:3] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    assert (colors[15], colors[20], colors[255]) == ([192, 128, 128], [0, 64, 128], [224, 224, 192])
