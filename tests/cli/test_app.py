@@ -35,7 +35,7 @@ def files(tmp_path):
     strokes[mask] = (255, 166, 0, 153)
     Image.fromarray(strokes).save(tmp_path / "strokes.png")
     save_mask(tmp_path / "small.png", mask[:-1])
-    Image.fromarray(photo(SIZE, 1)).save(tmp_path / "colours.png")
+    Image.fromarray(photo(SIZE, 1)).save(tmp_path / "colors.png")
     return tmp_path
 
 
@@ -70,7 +70,7 @@ def test_without_a_mask_the_page_says_what_to_do(client, files):
 
 
 @pytest.mark.parametrize(
-    ("mask", "sentence"), [("small.png", "the mask file is (47, 80)"), ("colours.png", "is a colour image")]
+    ("mask", "sentence"), [("small.png", "the mask file is (47, 80)"), ("colors.png", "is a color image")]
 )
 def test_a_mask_that_does_not_fit_is_one_sentence(client, files, mask, sentence):
     both, told, *pictures = ask(client, files, mask=mask)
