@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samref.datasets.dataset import MaskDataset
+from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.simulated import Defects
 from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_png
@@ -94,6 +94,11 @@ class BigDataset(MaskDataset):
         """The files' common name."""
         return self._names[index]
 
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """Image, coarse mask and truth."""
+        name = self._names[index]
+        return tuple(self.root / part for part in (str(self._images[name]), f"{name}_seg.png", f"{name}_gt.png"))
+
     def scorer(self, image_ids: Iterable[Any] | None = None) -> BoundaryScorer:
         """IoU and mean boundary accuracy."""
         return BoundaryScorer()
@@ -115,7 +120,7 @@ class RelabeledVocDataset(BigDataset):
     name = "relabeled_voc"
 
 
-class BigWriter:
+class BigWriter(MaskWriter):
     """Writes each mask as 0/255 PNG under the coarse mask's name."""
 
     def __init__(self, output: Path) -> None:
@@ -124,6 +129,3 @@ class BigWriter:
     def write(self, sample: Sample, refinement: Refinement) -> None:
         """Writes one image's mask."""
         write_png(self.output / sample.meta["file"], refinement.masks[0].astype(np.uint8) * 255)
-
-    def close(self) -> None:
-        """Nothing is left to finish."""

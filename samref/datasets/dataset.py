@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -13,16 +13,23 @@ from samref.metrics.scorers import OverlapScorer, Scorer
 from samref.structures import Failure, Refinement, Sample
 
 
-class MaskWriter(Protocol):
-    """Writes the refined masks of one run in the format in which the coarse ones came."""
+class MaskWriter(ABC):
+    """Writes the refined masks of one run in the format in which the coarse ones came.
 
-    def write(self, sample: Sample, refinement: Refinement) -> None:
-        """Writes one image's masks; every file appears under its final name whole or not at all."""
-        ...
+    Every file appears under its final name complete or not at all. A format with one file for many images keeps what it
+    needs of each image until `close`; that is part of the run's resume log, so a later run need not refine the image
+    again.
+    """
 
-    def close(self) -> None:
+    @abstractmethod
+    def write(self, sample: Sample, refinement: Refinement) -> Any:
+        """Writes one image's masks. Returns what `close` needs of them as JSON values, None where nothing is left."""
+
+    def restore(self, image_id: str | int, kept: Any) -> None:  # noqa: B027 - most formats keep nothing
+        """Takes what `write` returned for an image in an earlier run or in another process."""
+
+    def close(self) -> None:  # noqa: B027 - most formats have nothing left to finish
         """Finishes files that hold the masks of many images, such as a COCO results json."""
-        ...
 
 
 class MaskDataset(Dataset[Sample], ABC):
@@ -31,6 +38,9 @@ class MaskDataset(Dataset[Sample], ABC):
     A new data set is one file here and one yaml in `conf/dataset`. The constructor verifies the files on disk
     and raises `DatasetError` naming the path, what is missing, and the option or command that helps.
     `__getitem__` raises `InputError` for a sample whose files are bad.
+
+    A run is known by what went in: `sample_files` and `sample_content` say what a sample is made of, and a sample of
+    which neither changed is not refined again. Whatever else a data set reads is in `input_files`.
 
     A sample's `meta` is its data set's own, for its writer and scorer. Others read these keys of it, where they are
     there: `problems` (failures of masks that only decoding found; reports count them), `categories` (class of each
@@ -62,6 +72,25 @@ class MaskDataset(Dataset[Sample], ABC):
     @abstractmethod
     def image_id(self, index: int) -> str | int:
         """The id of a sample without reading its files."""
+
+    @abstractmethod
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """The files that a sample is made of: image, coarse masks, ground truth; none for generated samples."""
+
+    def sample_content(self, index: int) -> Any:
+        """What a sample takes from `input_files` beside its id, as JSON values, such as its COCO records."""
+        return None
+
+    def object_ids(self, index: int) -> Sequence[str | int] | None:
+        """Ids of a sample's masks where they are their places in one of `input_files`; None for all other ids.
+
+        Places move when other samples come or go. They are no content of the sample: its results get the new ids.
+        """
+        return None
+
+    def input_files(self) -> Sequence[Path]:
+        """Files that the data set as one is made of, such as annotations and lists of names."""
+        return ()
 
     @property
     def scored(self) -> bool:

@@ -92,6 +92,14 @@ class Davis585(MaskDataset):
         sample = Sample(image, np.stack(coarse), self.image_id(index), objects, truth=np.stack(truth))
         return sample if self.defects is None else self.defects.applied(sample)
 
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """Frame, and coarse mask and truth of each object."""
+        frame = self.frames[index]
+        names = [
+            name for k in self.objects[index] for name in (self._coarse_name(k, frame.stem), f"{k}_{frame.stem}.png")
+        ]
+        return (frame, *(frame.parent / name for name in names))
+
     def writer(self, output: Path) -> MaskWriter:
         """Writes `<sequence>/init_sp_object1_00009.png`, named and encoded as the coarse masks are."""
         return FrameWriter(output, f"init_{self.init}_")
@@ -155,6 +163,7 @@ class Davis(MaskDataset):
                     f"{path} is not there; dataset=davis expects {layout} in dataset.root. {DAVIS_SOURCE}"
                 )
         sequences = _sequences(listed)
+        self._listed = listed
         self.frames = [frame for name in sequences for frame in self._frames(name)[::every]]
         if not self.frames:
             raise DatasetError(f"{listed} names no sequence that has annotated frames. {DAVIS_SOURCE}")
@@ -177,6 +186,14 @@ class Davis(MaskDataset):
         masks = self.defects.masks(image, true_masks, [stable_seed(image_id, k, self.seed) for k in ids])
         return Sample(image, masks, image_id, tuple(f"object{k}" for k in ids), truth=true_masks)
 
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """Frame and annotation."""
+        return self.frames[index], self._annotation(self.frames[index])
+
+    def input_files(self) -> Sequence[Path]:
+        """The list of sequences."""
+        return (self._listed,)
+
     def writer(self, output: Path) -> MaskWriter:
         """Writes `<sequence>/object1_00009.png`, 0/255."""
         return FrameWriter(output, "")
@@ -189,7 +206,7 @@ class Davis(MaskDataset):
         return self.root / "Annotations" / "480p" / frame.parent.name / f"{frame.stem}.png"
 
 
-class FrameWriter:
+class FrameWriter(MaskWriter):
     """Writes the masks of a frame as `<sequence>/<prefix><object>_<frame>.png`, 0/255."""
 
     def __init__(self, output: Path, prefix: str) -> None:
@@ -200,9 +217,6 @@ class FrameWriter:
         sequence, stem = str(sample.image_id).split("/")
         for name, mask in zip(sample.object_ids, refinement.masks, strict=True):
             write_png(self.output / sequence / f"{self.prefix}{name}_{stem}.png", mask.astype(np.uint8) * 255)
-
-    def close(self) -> None:
-        """Nothing is left to finish: every mask is a file of its own."""
 
 
 def existing_root(root: str | None, name: str, layout: str, source: str) -> Path:

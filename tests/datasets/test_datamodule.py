@@ -36,6 +36,9 @@ class Numbers(MaskDataset):
     def image_id(self, index):
         return f"n{index}"
 
+    def sample_files(self, index):
+        return ()
+
     def writer(self, output):
         raise NotImplementedError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ class CocoDataset(MaskDataset):
         assert coarse is not None
         if truth is not None:
             self._check_truth(truth)
+        self._files = tuple(Path(path) for path in (annotations, predictions, image_ids) if path is not None)
         self._folder = ImageFolder(Path(images))
         self._coarse = coarse
         self._scored = truth is not None and "annotations" in truth.data
@@ -127,6 +128,25 @@ class CocoDataset(MaskDataset):
     def image_id(self, index: int) -> ImageId:
         """The image's id in the annotations."""
         return self._ids[index]
+
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """The image; its masks are in `sample_content`."""
+        path = self._path(self._ids[index])
+        return () if path is None else (path,)
+
+    def sample_content(self, index: int) -> Any:
+        """The records of the coarse masks, and the size that the image is to have."""
+        image_id = self._ids[index]
+        records = [self._coarse.records[position] for position in self._positions[image_id]]
+        return [records, _size(self._table.get(image_id, {}))]
+
+    def object_ids(self, index: int) -> Sequence[str | int] | None:
+        """Places of a sample's results; annotations have ids of their own."""
+        return self._positions[self._ids[index]] if self._coarse.is_results else None
+
+    def input_files(self) -> Sequence[Path]:
+        """Ground truth, coarse masks and the list of images, as far as there are any."""
+        return self._files
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> AveragePrecisionScorer | None:
         """AP of boxes, masks and boundaries over `image_ids`, or else over those that the data set is restricted to."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch.distributed
 from filelock import FileLock
 
+from samref.datasets.dataset import MaskWriter
 from samref.errors import OutputError
 from samref.io.atomic import append_sealed, note_growing, sealed_lines, write_text
 from samref.io.coco_files import CocoFile, ImageId, Record
@@ -23,7 +24,7 @@ LONGEST_STEM = 200
 REPLACED = ("segmentation", "area", "bbox")
 
 
-class CocoWriter:
+class CocoWriter(MaskWriter):
     """Collects refined records and writes one file of the kind that came, in its order.
 
     Every image's records go to a resume log (JSON lines, one file a process) at once; `close` puts the file together

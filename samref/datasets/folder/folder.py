@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,12 @@ class Folder(MaskDataset):
         """Path below the folder of images, without suffix."""
         return self.pairings[index].image_id
 
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """Image, masks and their ground truth."""
+        pairing = self.pairings[index]
+        truth = [] if self.truth is None else [self.truth / path for path in pairing.truth]
+        return (self.images / pairing.image, *(self.masks / path for path in pairing.masks), *truth)
+
     def scorer(self, image_ids: Iterable[Any] | None = None) -> OverlapScorer | RegionScorer | None:
         """IoU and boundary IoU, of each object as a whole."""
         if not self.scored:
@@ -196,7 +202,7 @@ def _numbered(object_ids: list[str], regions: list[BoolArray]) -> Iterator[str]:
         yield from [name] if len(parts) == 1 else (f"{name}:{k}" for k in range(1, len(parts) + 1))
 
 
-class FolderWriter:
+class FolderWriter(MaskWriter):
     """Writes each mask file under its own name below the output, in the coarse file's encoding."""
 
     def __init__(self, output: Path) -> None:
@@ -216,9 +222,6 @@ class FolderWriter:
                 write_binary_like(source, target, refinement.masks[rows[0]])
             else:
                 write_labels_like(source, target, _painter(sample, refinement, rows))
-
-    def close(self) -> None:
-        """Nothing is left to finish: every file was whole when it appeared."""
 
 
 def _painter(sample: Sample, refinement: Refinement, rows: list[int]) -> Any:

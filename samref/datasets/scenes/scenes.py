@@ -79,6 +79,10 @@ class Scenes(MaskDataset):
         """`scene_0007`."""
         return f"scene_{index:04d}"
 
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """None: a scene is known by its options and its number."""
+        return ()
+
     def writer(self, output: Path) -> MaskWriter:
         """Writes `scene_0007/object1.png`, 0/255."""
         return SceneWriter(output)
@@ -114,7 +118,7 @@ def make_scene(
     return image, truth, Defects(kind, seed, dict(strengths)).masks(image, truth, seeds)
 
 
-class SceneWriter:
+class SceneWriter(MaskWriter):
     """Writes each mask as `<scene>/<object>.png`, 0/255."""
 
     def __init__(self, output: Path) -> None:
@@ -124,6 +128,3 @@ class SceneWriter:
         """Writes one scene's masks."""
         for name, mask in zip(sample.object_ids, refinement.masks, strict=True):
             write_png(self.output / str(sample.image_id) / f"{name}.png", mask.astype(np.uint8) * 255)
-
-    def close(self) -> None:
-        """Nothing is left to finish: every mask is a file of its own."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samref.datasets.dataset import MaskDataset
+from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
 from samref.errors import DatasetError, InputError
 from samref.io.images import read_image
@@ -66,7 +66,8 @@ class VocDataset(MaskDataset):
         self.root, self.stm, self.cam_maps = Path(root), stm, cam_maps
         self._truth = None if truth is None else self.root / truth
         self.protocol = "none" if truth is None else "semantic"
-        self._names = self._read_split(split)
+        self._list = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        self._names = self._read_split(self._list)
         self._require(self.root / "JPEGImages", ".jpg", "dataset.root")
         if self._truth is not None:
             self._require(self._truth, ".png", "dataset.truth (null: do not score)")
@@ -105,6 +106,16 @@ class VocDataset(MaskDataset):
         """The file's name without its ending."""
         return self._names[index]
 
+    def sample_files(self, index: int) -> Sequence[Path]:
+        """Image, coarse labels and truth."""
+        name = self._names[index]
+        truth = [] if self._truth is None else [self._truth / f"{name}.png"]
+        return (self.root / "JPEGImages" / f"{name}.jpg", self._coarse[name], *truth)
+
+    def input_files(self) -> Sequence[Path]:
+        """The split's list of names."""
+        return (self._list,)
+
     def scorer(self, image_ids: Iterable[Any] | None = None) -> SemanticScorer | None:
         """MIoU of the coarse labels and of the merged refined masks."""
         return SemanticScorer(self.merge) if self.scored else None
@@ -138,8 +149,7 @@ class VocDataset(MaskDataset):
         """Writes one label PNG an image below `output`."""
         return VocWriter(self, output)
 
-    def _read_split(self, split: str) -> list[str]:
-        path = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    def _read_split(self, path: Path) -> list[str]:
         if not path.is_file():
             raise DatasetError(
                 f"{path} is missing; expected the layout of VOC2012 below dataset.root={self.root} "
@@ -180,7 +190,7 @@ class VocDataset(MaskDataset):
             )
 
 
-class VocWriter:
+class VocWriter(MaskWriter):
     """Writes label PNGs under the coarse files' names, with their palette.
 
     Pixels that the coarse labels ignore (255) and no refined mask claims stay 255.
@@ -194,9 +204,6 @@ class VocWriter:
         labels = self.dataset.merge(sample, refinement.masks, refinement.logits)
         labels[(labels == 0) & (sample.meta["coarse"] == IGNORE)] = IGNORE
         write_labels(self.output / f"{sample.image_id}.png", labels, Path(sample.meta["coarse_path"]))
-
-    def close(self) -> None:
-        """Nothing is left to finish."""
 
 
 def _categories(labels: Labels) -> list[int]:
