@@ -172,6 +172,7 @@ class Refinement:
         logits: N x H x W float32 of the chosen candidate, only with `keep_logits` (semantic merging).
         reasons: N sentences, why each mask came out as it did, where a verdict was passed.
         scores: N float32 in [0, 1], how much each mask is trusted, where a verdict was passed; lowest = look at first.
+        rejected: by row, the H x W bool refinement that guard or verdict decided against; only `kept` masks have one.
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.
     """
 
@@ -187,4 +188,5 @@ class Refinement:
     logits: FloatArray | None = None
     reasons: tuple[str, ...] | None = None
     scores: FloatArray | None = None
+    rejected: dict[int, BoolArray] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)

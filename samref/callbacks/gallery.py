@@ -15,7 +15,7 @@ from lightning import Callback, LightningModule, Trainer
 from samref.callbacks.evaluator import Evaluator
 from samref.errors import ConfigError
 from samref.report.gallery import GalleryItem, Heading, write_gallery
-from samref.structures import EMPTY, Refinement, Sample
+from samref.structures import EMPTY, KEPT, Refinement, Sample
 from samref.visualization.gallery_items import Numbers, make_gallery_item, measure
 
 Rank = tuple[float, int]
@@ -23,11 +23,15 @@ Rank = tuple[float, int]
 RANKED: Mapping[str, tuple[str, int]] = {
     "worst": ("gain", 1),
     "best": ("gain", -1),
+    "doubtful": ("score", 1),
+    "kept": ("kept", -1),
     "changed": ("agreement", 1),
     "unsure": ("predicted_iou", 1),
 }
-WITH_TRUTH = ("worst", "best", "changed")
-WITHOUT_TRUTH = ("changed", "unsure")
+WITH_TRUTH = ("worst", "best", "doubtful", "kept", "changed")
+# A score says more than the predicted IoU, which it contains.
+WITHOUT_TRUTH = ("doubtful", "kept", "changed")
+UNSCORED = ("changed", "unsure")
 RANDOM = "random"
 SHOWN_GROUPS = ("dataset", "prompts", "backbone", "refiner", "adaption")
 
@@ -76,7 +80,8 @@ class Selection:
 
     def items(self) -> list[GalleryItem]:
         """At most `count` items, group by group, each once and with the names of all its groups."""
-        ranked = WITH_TRUTH if self.leaders["worst"] else WITHOUT_TRUTH
+        wanted = WITH_TRUTH if self.leaders["worst"] else WITHOUT_TRUTH if self.leaders["doubtful"] else UNSCORED
+        ranked = [name for name in wanted if self.leaders[name]]
         share = max(1, self.count // (len(ranked) + 1))
         chosen: dict[tuple[str, str], GalleryItem] = {}
         for name in (*ranked, RANDOM):
@@ -126,7 +131,7 @@ class Gallery(Callback):
             self.selection.offer(
                 str(batch.image_id),
                 str(batch.object_ids[k]),
-                numbers,
+                _ranked_by(numbers, refinement, k),
                 lambda k=k, numbers=numbers: make_gallery_item(batch, refinement, k, numbers),  # type: ignore[misc]
             )
 
@@ -183,6 +188,13 @@ def _add(chosen: dict[tuple[str, str], GalleryItem], item: GalleryItem, group: s
 
 def _key(item: GalleryItem) -> tuple[str, str]:
     return item.image_id, item.object_id
+
+
+def _ranked_by(numbers: Numbers, refinement: Refinement, k: int) -> Numbers:
+    """What puts mask `k` into groups: its numbers and, if its coarse mask was kept, how surely."""
+    if refinement.flags[k] != KEPT or refinement.scores is None:
+        return numbers
+    return {**numbers, "kept": float(refinement.scores[k])}
 
 
 def _shown(sample: Sample, refinement: Refinement) -> list[int]:

@@ -22,6 +22,7 @@ from samref.io.images import read_mask
 from samref.structures import KEPT, BoolArray
 from samref.visualization.drawing import COARSE, Canvas
 from samref.visualization.example_photo import example
+from samref.visualization.gallery_items import as_fraction
 
 try:
     import gradio as gr
@@ -107,8 +108,9 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
                 controls = _controls()
         with gr.Row():
             candidates = [gr.Image(label=f"candidate {k}", min_width=240, **plain) for k in (1, 2, 3)]
+            rejected = gr.Image(label="rejected", min_width=240, visible=False, **plain)
 
-        outputs = [before_after, told, mask, prompts, *candidates]
+        outputs = [before_after, told, mask, prompts, *candidates, rejected]
         # One at a time: there is one model, and Hydra composes one configuration at a time.
         one_by_one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "show_progress": "minimal"}
 
@@ -127,7 +129,8 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
                 return nothing_but(f"**This does not go together:** {problem}")
             words = [*changed_settings(PRESETS[preset], settings), f"backbone={name}"]
             grey = trial.mask.astype(np.uint8) * 255
-            return (trial.coarse, trial.refined), say(trial, words), grey, trial.prompts, *trial.candidates
+            against = gr.update(value=trial.rejected, visible=trial.rejected is not None)
+            return (trial.coarse, trial.refined), say(trial, words), grey, trial.prompts, *trial.candidates, against
 
         live: dict[str, Any] = {
             "fn": refine, "inputs": [painting, mask_file, preset, *controls], "outputs": outputs,
@@ -185,7 +188,7 @@ def say(trial: Trial, words: Sequence[str]) -> str:
     seconds = ", ".join(f"{stage} {trial.seconds[stage]:.2f} s" for stage in STAGES)
     command = " ".join(["python run.py", *words, "dataset.images=DIR dataset.masks=DIR dataset.output=DIR"])
     return (
-        f"**{trial.flag}**{kept}; predicted IoU **{trial.predicted_iou:.3f}**, IoU with the rough mask "
+        f"**{trial.flag}**{kept}; predicted IoU **{as_fraction(trial.predicted_iou):.3f}**, IoU with the rough mask "
         f"**{trial.agreement:.3f}**; {seconds}\n\nThe same for a folder:\n```\n{command}\n```"
     )
 

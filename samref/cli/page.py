@@ -19,6 +19,7 @@ from samref.refiners.selection import RULES
 from samref.refiners.source import AUTO, SOURCES
 from samref.structures import BoolArray, Refinement
 from samref.visualization.drawing import COARSE, COLORS, REFINED, Canvas, View, captioned
+from samref.visualization.gallery_items import as_fraction
 from samref.visualization.paper_figures import COMBINATIONS, with_outline, with_prompts
 
 Setting = str | float | bool
@@ -53,6 +54,7 @@ class Trial:
         coarse: the mask as it came.
         prompts: its outline, and everything that the last round was prompted with.
         refined: the mask that came out.
+        rejected: the refinement that was decided against; None where there is none.
         candidates: the model's three, with what it says of each.
         mask: H x W bool, refined.
         flag: see `Refinement.flags`.
@@ -65,6 +67,7 @@ class Trial:
     coarse: Canvas
     prompts: Canvas
     refined: Canvas
+    rejected: Canvas | None
     candidates: tuple[Canvas, ...]
     mask: BoolArray
     flag: str
@@ -121,6 +124,7 @@ def make_trial(
         coarse=with_outline(view, view.picture, mask, COARSE, TINT),
         prompts=captioned(with_prompts(small, outline, result.prompts, PARTS), f"prompts{_of_round(refiner)}"),
         refined=with_outline(view, view.picture, result.masks[0], REFINED, TINT),
+        rejected=_rejected(small, result),
         candidates=tuple(_candidate(small, result, k) for k in range(3)),
         mask=result.masks[0],
         flag=result.flags[0],
@@ -135,11 +139,18 @@ def _of_round(refiner: SAMRefiner) -> str:
     return f" of round {refiner.iterations}" if refiner.iterations > 1 else ""
 
 
+def _rejected(view: View, result: Refinement) -> Canvas | None:
+    if 0 not in result.rejected:
+        return None
+    return captioned(with_outline(view, view.picture, result.rejected[0], COLORS[3], TINT), "rejected")
+
+
 def _candidate(view: View, result: Refinement, k: int) -> Canvas:
     assert result.candidates is not None
     chosen = k == result.chosen[0]
     drawn = with_outline(view, view.picture, result.candidates[0, k], REFINED if chosen else COLORS[3], TINT)
-    caption = f"candidate {k + 1}: predicted IoU {result.iou_predictions[0, k]:.3f}{', chosen' if chosen else ''}"
+    predicted = as_fraction(result.iou_predictions[0, k])
+    caption = f"candidate {k + 1}: predicted IoU {predicted:.3f}{', chosen' if chosen else ''}"
     return captioned(drawn, caption, strong=chosen)
 
 

@@ -25,8 +25,8 @@ class Guard:
     Attributes:
         enabled: whether it does anything at all.
         min_agreement: IoU with the coarse mask below which the coarse mask is kept.
-        min_predicted_iou: predicted IoU of the chosen candidate below which the coarse mask is kept; refiners that
-            predict none are not asked.
+        min_predicted_iou: predicted IoU of the chosen candidate below which the coarse mask is kept; it does not apply
+            to refiners that predict none.
         min_trust: the same for the product of the two.
         confirming: IoU with the coarse mask from which a candidate confirms it; 0: none is asked.
         max_gap: where the coarse mask is confirmed, how much less than the confirming candidate the chosen one may
@@ -50,13 +50,14 @@ class Guard:
 
         Args:
             coarse: N x H x W bool, what was refined.
-            refinement: changed in place: `masks`, and `flags` (`kept`; a fallback stays one).
+            refinement: changed in place: `masks`, `rejected` and `flags` (`kept`; a fallback stays one).
         """
         if not self.enabled:
             return refinement
         flags = list(refinement.flags)
         for k, flag in enumerate(flags):
             if flag == REFINED and self.doubts(coarse[k], refinement, k):
+                refinement.rejected[k] = refinement.masks[k].copy()
                 refinement.masks[k] = coarse[k]
                 flags[k] = KEPT
                 if refinement.logits is not None:
@@ -79,7 +80,8 @@ class Guard:
             if most >= self.confirming and most - agreement > self.max_gap:
                 return True
         predicted_iou = float(refinement.predicted_iou[k])
-        if predicted_iou <= 0:
+        # Exactly 0 stands for none; SAM's head regresses and may predict less.
+        if predicted_iou == 0:
             return False
-        trust = agreement * min(predicted_iou, 1.0)
-        return predicted_iou < self.min_predicted_iou or trust < self.min_trust
+        fraction = min(max(predicted_iou, 0.0), 1.0)
+        return fraction < self.min_predicted_iou or agreement * fraction < self.min_trust

@@ -301,8 +301,13 @@ class SAMRefiner:
         flags = list(result.flags)
         for k, row in enumerate(rows):
             cut = cut_mask(logits[k], embedding, self.backbone.img_size)
-            flags[row] = REFINED if cut.mask.any() else FALLBACK
-            if flags[row] == REFINED:
+            if not cut.mask.any():
+                # What an earlier round made of the mask stays, and so do its logits.
+                if flags[row] == REFINED:
+                    continue
+                flags[row] = FALLBACK
+            else:
+                flags[row] = REFINED
                 cut.paste(result.masks[row])
             if result.logits is not None:
                 result.logits[row] = full_logits(logits[k], embedding, self.backbone.img_size)

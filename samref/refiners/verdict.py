@@ -252,6 +252,8 @@ class _Judge:
         elif recipe.edges and not edge_support(self.strength, mask, coarse).for_refinement:
             flag, reason = KEPT, KEPT_BY_EDGES
         result.masks[row] = mask if flag == REFINED else coarse
+        if flag == KEPT and not np.array_equal(mask, coarse):
+            result.rejected[row] = mask
         self._record(found, k, row, recipe, vote, result)
         assert result.scores is not None
         assert result.reasons is not None

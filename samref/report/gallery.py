@@ -23,13 +23,15 @@ BoolArray = npt.NDArray[np.bool_]
 Runs = dict[str, Any]
 
 TEMPLATE = Path(__file__).with_name("gallery.html")
-LAYERS = ("coarse", "refined", "truth")
+LAYERS = ("coarse", "refined", "truth", "rejected")
 # Later ones lie over earlier ones.
-DRAWN = ("truth", "coarse", "refined")
+DRAWN = ("truth", "rejected", "coarse", "refined")
 # Where a group comes from, in the reader's words; the order is that of the page.
 GROUPS = {
     "worst": "lost most IoU",
     "best": "won most IoU",
+    "doubtful": "lowest score: look at these first",
+    "kept": "coarse mask kept against the highest scored refinement",
     "changed": "most unlike its coarse mask",
     "unsure": "lowest predicted IoU",
     "random": "drawn at random",
@@ -42,6 +44,7 @@ SORTS = {
     "coarse_iou": "IoU coarse",
     "predicted_iou": "predicted IoU",
     "agreement": "agreement with coarse",
+    "score": "score",
 }
 
 
@@ -57,12 +60,14 @@ class GalleryItem:
         picture: JPEG, the part of the image around the mask.
         size: (h, w) of the picture, picture px.
         window: (x0, y0, x1, y1) of the picture in image px, x1 and y1 exclusive.
-        masks: run lengths (pycocotools) of `coarse`, `refined` and, where known, `truth`, in picture px.
+        masks: run lengths (pycocotools) of `coarse`, `refined` and, where known, `truth` and `rejected` (the refinement
+            that was decided against), in picture px.
         points: (x, y, label) with label 1 (foreground) or 0 (background), picture px.
         box: (x0, y0, x1, y1), picture px, the right and lower edges of the last pixels; None without a box prompt.
         heat: PNG with transparency, the positive part of the mask prompt; None without one.
         candidates: (predicted IoU, IoU with the truth or None) of each candidate.
         chosen: index of the candidate that was taken, -1 for none.
+        reason: why the mask came out as it did; empty where nothing decided.
         groups: names among `GROUPS`.
     """
 
@@ -79,6 +84,7 @@ class GalleryItem:
     heat: bytes | None = None
     candidates: tuple[tuple[float, float | None], ...] = ()
     chosen: int = -1
+    reason: str = ""
     groups: tuple[str, ...] = ()
 
     def mask(self, layer: str) -> BoolArray | None:

@@ -52,8 +52,8 @@ def measure(sample: Sample, refinement: Refinement, k: int, columns: Mapping[str
         if name in columns:
             numbers[name] = float(columns[name][k])
     # Refiners that predict no IoU leave zeros.
-    if refinement.predicted_iou[k] > 0:
-        numbers["predicted_iou"] = float(refinement.predicted_iou[k])
+    if refinement.predicted_iou[k] != 0:
+        numbers["predicted_iou"] = as_fraction(refinement.predicted_iou[k])
     numbers["agreement"] = pair_iou(sample.masks[k], refinement.masks[k])
     if refinement.scores is not None:
         numbers["score"] = float(refinement.scores[k])
@@ -72,6 +72,8 @@ def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: N
     layers = {"coarse": sample.masks[k], "refined": refinement.masks[k]}
     if (truth := truth_of(sample, k)) is not None:
         layers["truth"] = truth
+    if k in refinement.rejected:
+        layers["rejected"] = refinement.rejected[k]
     prompts = refinement.prompts[k : k + 1]
     # Around what was refined: a category's truth may fill the image.
     around = [mask for name, mask in layers.items() if name != "truth" or sample.truth is not None]
@@ -92,7 +94,17 @@ def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: N
         heat=_heat(prompts, sample.original_size, window),
         candidates=_candidates(refinement, k),
         chosen=int(refinement.chosen[k]),
+        reason=refinement.reasons[k] if refinement.reasons else "",
     )
+
+
+def as_fraction(predicted_iou: float) -> float:
+    """A predicted IoU as it is shown: SAM's head regresses and may leave [0, 1]; samples.csv keeps the raw number.
+
+    >>> as_fraction(1.02), as_fraction(-0.1)
+    (1.0, 0.0)
+    """
+    return min(max(float(predicted_iou), 0.0), 1.0)
 
 
 def truth_of(sample: Sample, k: int) -> BoolArray | None:
@@ -259,7 +271,7 @@ def _candidates(refinement: Refinement, k: int) -> tuple[tuple[float, float | No
         return ()
     true = refinement.candidate_iou[k] if refinement.candidate_iou is not None else None
     known = true is not None and bool(np.isfinite(true).all())
-    return tuple((float(predicted[c]), float(true[c]) if known and true is not None else None) for c in range(3))
+    return tuple((as_fraction(predicted[c]), float(true[c]) if known and true is not None else None) for c in range(3))
 
 
 def _object_name(name: Any) -> str:

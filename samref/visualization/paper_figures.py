@@ -38,7 +38,7 @@ from samref.visualization.drawing import (
     with_heat,
     with_points,
 )
-from samref.visualization.gallery_items import heat_of_image
+from samref.visualization.gallery_items import as_fraction, heat_of_image
 
 # The rows of Table 1.
 COMBINATIONS = (
@@ -309,5 +309,5 @@ def with_prompts(view: View, canvas: Canvas, prompts: Prompts, parts: Sequence[s
 
 
 def _caption(name: str, subject: Subject, mask: BoolArray, result: Refinement | None = None) -> str:
-    predicted = f"predicted {result.predicted_iou[0]:.3f}" if result is not None else ""
+    predicted = f"predicted {as_fraction(result.predicted_iou[0]):.3f}" if result is not None else ""
     return ", ".join(filter(None, [name, predicted, subject.against(mask)]))

@@ -1,6 +1,7 @@
 """What a run leaves for its gallery: the right masks, small, and the same ones in any order."""
 
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -108,6 +109,23 @@ def test_without_truth_the_least_trusted_masks_lead():
         selection.offer(f"i{k}", "o", numbers, lambda k=k, n=numbers: made(f"i{k}", "o", n))
     groups = {name: {e.image_id for e in selection.items() if name in e.groups} for name in ("changed", "unsure")}
     assert groups == {"changed": {"i19", "i18"}, "unsure": {"i0", "i1"}}
+
+
+def test_scored_masks_are_shown_by_score_and_kept_ones_by_how_surely():
+    gallery = Gallery("unused", 6, 0, lambda: Heading("t"))
+    for k in range(12):
+        sample = replace(sample_of(objects=2, truth=False, seed=2 * k), image_id=f"i{k}")
+        result = refined(sample, ("refined", "kept"))
+        result.scores = np.float32([k / 20, k / 40])
+        result.reasons = ("voted", "kept: edges")
+        result.rejected = {1: sample.masks[0]}
+        gallery.on_test_batch_end(None, None, {"refinement": result}, sample, k)
+    items = gallery.selection.items()
+    assert {(e.image_id, e.object_id) for e in items if "doubtful" in e.groups} == {("i0", "object0")}
+    assert [(e.image_id, e.object_id) for e in items if "kept" in e.groups] == [("i11", "object1")]
+    for item in items:
+        assert (item.mask("rejected") is not None) == (item.flag == "kept")
+        assert item.reason == ("kept: edges" if item.flag == "kept" else "voted")
 
 
 def test_measures_are_those_of_the_masks():

@@ -55,11 +55,12 @@ def test_painted_and_dropped_masks_come_back_refined(client, files):
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu", **options)
     expected = refiner.refine(files / "photo.png", rough(blob(SIZE, 0), 0)).masks[0]
     for given in ({"layers": ["strokes.png"]}, {"mask": "mask.png"}):
-        both, told, mask, prompts, *candidates = ask(client, files, **given, **{"prompts.mask.omega": 9})
+        both, told, mask, prompts, *candidates, rejected = ask(client, files, **given, **{"prompts.mask.omega": 9})
         assert ((cv2.imread(mask, cv2.IMREAD_GRAYSCALE) > 0) == expected).all()
         assert "**refined**" in told
         assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in told
         assert all(cv2.imread(path) is not None for path in (*both, prompts, *candidates))
+        assert not rejected["visible"]
         assert len(candidates) == 3
 
 

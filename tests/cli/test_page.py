@@ -86,6 +86,8 @@ def test_the_guard_gives_the_rough_mask_back(given, counting):
     trial = make_trial(counting, *given, {"verdict.enabled": False, "guard.enabled": True, "prompts": "point"})
     assert trial.flag == "kept"
     assert (trial.mask == given[1]).all()
+    assert trial.rejected is not None
+    assert make_trial(counting, *given, {"verdict.enabled": False, "prompts": "point"}).rejected is None
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -126,6 +128,8 @@ def test_the_guards_rule_that_asks_the_candidates_holds_here_too(counting):
         "verdict.enabled": False,
         "guard.enabled": True,
         "guard.min_agreement": 0,
+        "guard.min_predicted_iou": 0,
+        "guard.min_trust": 0,
         "guard.confirming": 0.01,
         "guard.max_gap": 0,
     }

@@ -40,6 +40,13 @@ def square(x, side=10):
         ({"min_agreement": 0.7}, 2, 0.9, True),
         ({"min_predicted_iou": 0.8}, 0, 0.79, True),
         ({"min_predicted_iou": 0.8}, 0, 0.81, False),
+        (
+            {"min_predicted_iou": 0.8},
+            0,
+            -0.1,
+            True,
+        ),  # SAM's head regresses; below 0 is a prediction
+        ({"min_predicted_iou": 0.8}, 0, 0.0, False),  # a refiner that predicts none
         ({"min_trust": 0.6}, 2, 0.95, False),  # 0.633
         ({"min_trust": 0.65}, 2, 0.95, True),
     ],
@@ -49,6 +56,8 @@ def test_thresholds_by_hand(thresholds, shift, predicted, kept):
     result = Guard(**(OFF | thresholds))(coarse, refinement(square(4 + shift)[None], [predicted], ["refined"]))
     assert result.flags == (("kept",) if kept else ("refined",))
     assert (result.masks[0] == (coarse[0] if kept else square(4 + shift))).all()
+    assert list(result.rejected) == ([0] if kept else [])
+    assert not kept or (result.rejected[0] == square(4 + shift)).all()
 
 
 @given(masks(min_side=4), st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))

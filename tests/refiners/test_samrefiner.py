@@ -172,6 +172,27 @@ def test_an_empty_refinement_falls_back_to_the_coarse_mask(refiner, backbone, ca
     assert (result.masks == masks).all()
 
 
+class EmptyFromSecondRoundOn(AlwaysEmpty):
+    calls = 0
+
+    def decode(self, embedding, prompts, **options):
+        self.calls += 1
+        if self.calls == 1:
+            return self.backbone.decode(embedding, prompts, **options)
+        return super().decode(embedding, prompts, **options)
+
+
+def test_a_later_round_that_comes_out_empty_leaves_the_refinement_before_it(refiner, backbone):
+    image, masks = random_image(SIZE), disks(3)
+    first = refiner().refine(image, masks, keep_logits=True)
+    assert REFINED in first.flags
+    twice = refiner(backbone=EmptyFromSecondRoundOn(backbone), iterations=2).refine(image, masks, keep_logits=True)
+    assert twice.flags == first.flags
+    assert (twice.masks == first.masks).all()
+    done = [flag == REFINED for flag in first.flags]
+    assert (twice.logits[done] == first.logits[done]).all()
+
+
 def test_the_last_round_takes_the_masks_of_the_one_before(refiner):
     image, masks = random_image(SIZE), disks(3)
     first = refiner(iterations=1).refine(image, masks)

@@ -125,3 +125,11 @@ def test_a_data_sets_source_is_that_of_masks_spread_over_it(refiner):
 def test_what_makes_no_sense_is_one_sentence(make, sentence):
     with pytest.raises(ConfigError, match=sentence):
         make()
+
+
+def test_what_was_decided_against_is_kept_with_kept_masks_alone(source):
+    coarse = masks()
+    result = source("good").refine(photo(SIZE, 0), coarse)
+    assert set(result.rejected) == set(range(len(coarse)))
+    assert all((result.rejected[k] != coarse[k]).any() for k in result.rejected)
+    assert not source("polygons").refine(photo(SIZE, 0), coarse).rejected
