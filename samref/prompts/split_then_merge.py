@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from samref.errors import ConfigError
 from samref.structures import BoolArray, IntArray
 
 Labels = npt.NDArray[np.int32]
 
-RULES = ("paper", "released")
+RULES = ("paper", "grown", "released")
 RELEASED_MIN_AREA = 5
 RELEASED_DENSITY = 0.5
 RELEASED_SLACK = 0.1
@@ -25,7 +27,7 @@ class SplitThenMerge:
 
     Attributes:
         enabled: False leaves the category's mask whole (Table 2c, first row).
-        rule: `paper` or `released`, see `split_then_merge`.
+        rule: `paper`, `grown` or `released`, see `split_then_merge`.
         mu: density from which two regions are one, 0 to 1.
     """
 
@@ -73,24 +75,26 @@ def split(mask: BoolArray) -> Labels:
 
 
 def split_then_merge(mask: BoolArray, mu: float, rule: str) -> Labels:
-    """Splits a mask into 8-connected regions and joins those that lie close together (Algorithm 1).
+    """Splits a mask into 8-connected regions and joins those that lie close together (appendix A.2, Algorithm 1).
 
-    For i < j, with box areas `a_box`, mask areas `a_mask` and `A` the area of the box around both, region j joins
-    region i when
+    For i < j, with box areas `a_box`, mask areas `a_mask` and `A` the area of the box around both, regions i and j
+    become one when
 
-    * `paper`: `a_box_i + a_box_j > mu * A` and `a_mask_i + a_mask_j > mu * A`;
+    * `paper` and `grown`: `a_box_i + a_box_j > mu * A` and `a_mask_i + a_mask_j > mu * A`;
     * `released`: `a_box_i + a_box_j > mu * A` and `(a_mask_i + a_mask_j) / A > min(0.5, d - 0.1)`, `d` being the lower
       of `a_mask / a_box` of the two. Single boxes count both end pixels in their area, the box around both does not.
       Regions under 5 px are dropped first, unless there is only one region.
 
-    Region i's box and areas grow at once, and later j see them. By the paper's rule a region that joined another is
-    done with. The released code goes on comparing it, under the name of the region that it joined, with those behind
-    it; so a pair gets a second chance there.
+    `paper` is the algorithm as printed: boxes and areas are those of the regions as they were split, every pair is
+    compared, and what joins one region joins all that it has joined. `grown` is section 3.2's "iteratively" taken at
+    its word: region i's box and areas grow at once, later j see them, and a region that joined another is done with.
+    The released code grows regions too, and goes on comparing one that has joined, under the name of the region that it
+    joined, with those behind it; so a pair gets a second chance there.
 
     Args:
         mask: H x W bool.
         mu: density from which two regions are one, 0 to 1.
-        rule: `paper` or `released`.
+        rule: `paper`, `grown` or `released`.
 
     Returns:
         H x W int32: 0 on the background, 1 to R on the merged regions, in row-major order of their first pixels.
@@ -104,11 +108,11 @@ def split_then_merge(mask: BoolArray, mu: float, rule: str) -> Labels:
     _check(rule, mu)
     labels, regions = _split(mask)
     count = len(regions.mask_area)
-    released = rule == "released"
     kept = np.arange(count)
-    if released and count > 1:
+    if rule == "released" and count > 1:
         kept = np.flatnonzero(regions.mask_area >= RELEASED_MIN_AREA)
-    group = _merge(_rows(regions, kept), mu, released)
+    rows = _rows(regions, kept)
+    group = _join_pairs(rows, mu) if rule == "paper" else _grow(rows, mu, rule == "released")
 
     # Row-major order of first pixels survives: a group is numbered where its first region stands.
     _, first, numbers = np.unique(group, return_index=True, return_inverse=True)
@@ -148,7 +152,18 @@ def _split(mask: BoolArray) -> tuple[Labels, _Regions]:
     return table[labels], _Regions(x0, y0, x0 + width - 1, y0 + height - 1, area)
 
 
-def _merge(regions: _Regions, mu: float, released: bool) -> IntArray:
+def _join_pairs(regions: _Regions, mu: float) -> IntArray:
+    """The group of each region, every pair compared as split; a group is named by any number."""
+    count = len(regions.mask_area)
+    joined = [i + 1 + np.flatnonzero(_joins(regions, i, np.arange(i + 1, count), mu)) for i in range(count)]
+    right = np.concatenate([np.zeros(0, np.int64), *joined])
+    left = np.repeat(np.arange(count), [len(others) for others in joined])
+    graph = coo_matrix((np.ones(len(left), dtype=bool), (left, right)), shape=(count, count))
+    group: IntArray = connected_components(graph, directed=False)[1].astype(np.int64)
+    return group
+
+
+def _grow(regions: _Regions, mu: float, released: bool) -> IntArray:
     """The group of each region, as the index of the region that it joined; `regions` grow in place."""
     count = len(regions.mask_area)
     position = np.arange(count)
@@ -170,7 +185,7 @@ def _merge(regions: _Regions, mu: float, released: bool) -> IntArray:
     return group
 
 
-def _joins(regions: _Regions, i: int, j: IntArray, mu: float, released: bool) -> BoolArray:
+def _joins(regions: _Regions, i: int, j: IntArray, mu: float, released: bool = False) -> BoolArray:
     """Which of the regions `j` join region `i`."""
     width = np.maximum(regions.x1[i], regions.x1[j]) - np.minimum(regions.x0[i], regions.x0[j])
     height = np.maximum(regions.y1[i], regions.y1[j]) - np.minimum(regions.y0[i], regions.y0[j])
