@@ -39,7 +39,7 @@ class Scorer(Protocol):
 
 
 class OverlapScorer(nn.Module):
-    """IoU, mean IoU, boundary IoU, harm and, for refiners that choose among candidates, top-1 accuracy."""
+    """IoU, mean IoU, boundary IoU, harm and, for refiners that choose among candidates, their rule's top-1 accuracy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,8 +49,9 @@ class OverlapScorer(nn.Module):
         """See `Scorer`."""
         columns = self.compare(sample.masks, refinement.masks, _truth(sample))
         if refinement.candidate_iou is not None:
-            decoded = ~np.isnan(refinement.candidate_iou).any(axis=1)
-            self.top1.update(refinement.iou_predictions[decoded], refinement.candidate_iou[decoded])
+            # Of an empty mask there are no candidates, and SAM's single mask (-1) is none of the three.
+            among = (refinement.chosen >= 0) & ~np.isnan(refinement.candidate_iou).any(axis=1)
+            self.top1.update(refinement.chosen[among], refinement.candidate_iou[among])
             columns |= {f"candidate_iou_{k}": refinement.candidate_iou[:, k] for k in range(3)}
         return columns
 
@@ -61,7 +62,7 @@ class OverlapScorer(nn.Module):
         self.refined.update(counts=refined)
         self.harm.update(coarse["iou"], refined["iou"])
         # Without candidates there is nothing to count; torchmetrics warns of a metric without an update.
-        self.top1.update(np.zeros((0, 3)), np.zeros((0, 3)))
+        self.top1.update(np.zeros(0), np.zeros((0, 3)))
         return {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
 
     def compute(self) -> Scores:

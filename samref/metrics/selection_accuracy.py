@@ -1,4 +1,4 @@
-"""Top-1 accuracy: how often the predicted IoU picks the best of the three candidates."""
+"""Top-1 accuracy: how often a selection rule picks the best of the three candidates."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from samref.errors import InputError
 from samref.structures import BoolArray
 
 
-def selection_correct(iou_predictions: npt.ArrayLike | Tensor, candidate_iou: npt.ArrayLike | Tensor) -> BoolArray:
-    """Whether the candidate with the highest predicted IoU is the one with the highest IoU.
+def selection_correct(chosen: npt.ArrayLike | Tensor, candidate_iou: npt.ArrayLike | Tensor) -> BoolArray:
+    """Whether the candidate that a rule chose is the one with the highest IoU (section 3.3, Fig. 5c).
 
-    Ties go to the candidate of lowest index, on both sides.
+    Of equal IoUs the first is the highest.
 
     Args:
-        iou_predictions: N x 3 float, the IoUs the decoder predicts.
-        candidate_iou: N x 3 float, the candidates' IoUs with the ground truth.
+        chosen: N integers, 0 to K - 1: what the rule chose.
+        candidate_iou: N x K float, the candidates' IoUs with the ground truth.
 
     Returns:
         N bool.
 
     Raises:
-        InputError: if the shapes differ or are not N x K.
+        InputError: if the shapes do not fit.
 
-    >>> selection_correct([[0.9, 0.8, 0.7], [0.1, 0.2, 0.3]], [[0.5, 0.6, 0.4], [0.1, 0.2, 0.9]])
+    >>> selection_correct([0, 2], [[0.5, 0.6, 0.4], [0.1, 0.2, 0.9]])
     array([False,  True])
     """
-    predicted, actual = _as_array(iou_predictions), _as_array(candidate_iou)
-    if predicted.ndim != 2 or predicted.shape != actual.shape:
+    index, actual = _as_array(chosen), _as_array(candidate_iou)
+    if actual.ndim != 2 or index.shape != actual.shape[:1]:
         raise InputError(
-            f"predicted IoUs of shape {predicted.shape} cannot be compared with candidate IoUs of shape "
-            f"{actual.shape}: both must be N x K"
+            f"choices of shape {index.shape} cannot be compared with candidate IoUs of shape {actual.shape}: expected "
+            "N and N x K"
         )
-    correct: BoolArray = predicted.argmax(axis=1) == actual.argmax(axis=1)
+    correct: BoolArray = index == actual.argmax(axis=1)
     return correct
 
 
 class SelectionAccuracy(Metric):
-    """Share of masks whose best candidate is the one chosen by predicted IoU (the paper's top-1 accuracy).
+    """Share of masks whose best candidate is the one that was chosen (the paper's top-1 accuracy).
 
     `compute` returns a fraction under `top1_acc`, NaN before the first mask.
 
     >>> metric = SelectionAccuracy()
-    >>> metric.update([[0.9, 0.8, 0.7], [0.1, 0.2, 0.3]], [[0.5, 0.6, 0.4], [0.1, 0.2, 0.9]])
+    >>> metric.update([0, 2], [[0.5, 0.6, 0.4], [0.1, 0.2, 0.9]])
     >>> metric.compute()
     {'top1_acc': 0.5}
     """
@@ -64,9 +64,9 @@ class SelectionAccuracy(Metric):
         self.add_state("correct", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, iou_predictions: npt.ArrayLike | Tensor, candidate_iou: npt.ArrayLike | Tensor) -> None:
-        """Adds N masks: predicted and true IoUs of their candidates, both N x 3."""
-        hits = selection_correct(iou_predictions, candidate_iou)
+    def update(self, chosen: npt.ArrayLike | Tensor, candidate_iou: npt.ArrayLike | Tensor) -> None:
+        """Adds N masks: the index of the chosen candidate (N), and the true IoUs of all of them (N x K)."""
+        hits = selection_correct(chosen, candidate_iou)
         self.correct += int(np.count_nonzero(hits))
         self.count += len(hits)
 
@@ -77,4 +77,4 @@ class SelectionAccuracy(Metric):
 
 
 def _as_array(values: npt.ArrayLike | Tensor) -> npt.NDArray[Any]:
-    return values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -13,6 +13,7 @@ points:
     y: prompts.mask.omega              # that of the ordinate of a map
     series:                            # label -> what its runs have in their configuration
       mined again: {refiner.cascade: masks}
+    each: hydra_choices.backbone       # or, in place of series: one series for each value of this key
     coarse: line                       # one line for all runs (default) | points: a series, each run having its own
     panels: [iou, boundary_iou]        # one plot a metric
 """
@@ -32,7 +33,7 @@ from samref.report.published import CHOICES, read_csv, read_spec
 from samref.report.runs import COARSE, MISSING, REFINED, Conditions, Run, as_text
 
 REQUIRED = ("title", "experiment", "data", "command", "kind", "x", "panels")
-OPTIONAL = ("y", "series", "coarse")
+OPTIONAL = ("y", "series", "each", "coarse")
 KINDS = ("lines", "bars", "map")
 COARSE_FORMS = ("line", "points")
 COARSE_SERIES = "coarse masks"
@@ -74,11 +75,7 @@ class Figure:
     panels: tuple[str, ...]
     paper: tuple[Point, ...]
     coarse: str = "line"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The series that are drawn, in order."""
-        return (COARSE_SERIES, *self.series) if self.coarse == "points" else tuple(self.series)
+    each: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,13 @@ class Plotted:
     setting: str
     points: tuple[Point, ...]
     coarse: dict[str, float]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The series that are drawn, in order."""
+        if self.figure.each:
+            return tuple(dict.fromkeys(point.series for point in (*self.points, *self.figure.paper)))
+        return (COARSE_SERIES, *self.figure.series) if self.figure.coarse == "points" else tuple(self.figure.series)
 
     def order(self, axis: str) -> list[str]:
         """The values of `x` or `y`: numbers by size, words in the paper's order and then in that of the runs."""
@@ -127,15 +131,18 @@ def read_figure(folder: Path) -> Figure:
     coarse = spec.get("coarse", "line")
     if coarse not in COARSE_FORMS:
         raise ConfigError(f"{folder / 'figure.yaml'} has coarse '{coarse}'; expected {' or '.join(COARSE_FORMS)}")
+    if "series" in spec and "each" in spec:
+        raise ConfigError(f"{folder / 'figure.yaml'} has both series and each; expected one of them")
     series = spec.get("series") or {"": {}}
     printed = folder / "paper.csv"
     paper = tuple(_paper_point(line, spec, printed) for line in (read_csv(printed) if printed.exists() else ()))
     for point in paper:
-        if point.series not in series:
+        if point.series not in series and "each" not in spec:
             raise ConfigError(f"{folder / 'paper.csv'} has the series '{point.series}', which figure.yaml lacks")
     return Figure(
         name=folder.name,
         y=spec.get("y", ""),
+        each=spec.get("each", ""),
         series=series,
         panels=tuple(spec["panels"]),
         paper=paper,
@@ -154,12 +161,14 @@ def plot(figure: Figure, runs: Sequence[Run]) -> Plotted | None:
     ours = [run for run in runs if run.experiment == figure.experiment and _belongs(figure, run)]
     if not ours:
         return None
-    setting = _setting(ours[0])
-    ours = [run for run in ours if _setting(run) == setting]
+    setting = _setting(figure, ours[0])
+    ours = [run for run in ours if _setting(figure, run) == setting]
     points: dict[tuple[str, str, str], Point] = {}
     for run in ours:
         where = as_text(run.config(figure.x)), as_text(run.config(figure.y)) if figure.y else ""
         found = [(label, REFINED) for label, conditions in figure.series.items() if run.matches(conditions)]
+        if figure.each:
+            found = [(as_text(run.config(figure.each)), REFINED)]
         if figure.coarse == "points":
             found.append((COARSE_SERIES, COARSE))
         for label, part in found:
@@ -207,14 +216,16 @@ def _place(point: Point, plotted: Plotted) -> tuple[str, str, str]:
 
 
 def _belongs(figure: Figure, run: Run) -> bool:
-    keys = [figure.x, *([figure.y] if figure.y else [])]
+    keys = [key for key in (figure.x, figure.y, figure.each) if key]
     matched = any(run.matches(conditions) for conditions in figure.series.values())
     return matched and all(run.config(key) is not MISSING for key in keys)
 
 
-def _setting(run: Run) -> str:
+def _setting(figure: Figure, run: Run) -> str:
     backbone, dataset = (as_text(run.config(f"{CHOICES}{group}")) for group in ("backbone", "dataset"))
-    return f"{backbone} {data_of(run) or f'on {dataset}'}, {(run.report.get('counts') or {}).get('masks', '?')} masks"
+    words = [] if figure.each == f"{CHOICES}backbone" else [backbone]
+    words.append(data_of(run) or f"on {dataset}")
+    return f"{' '.join(words)}, {(run.report.get('counts') or {}).get('masks', '?')} masks"
 
 
 def _values(figure: Figure, run: Run, part: str) -> dict[str, float]:

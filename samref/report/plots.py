@@ -102,11 +102,11 @@ def draw(plotted: Plotted) -> Canvas:
 
 def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
     ticks = plotted.order("x")
-    for k, series in enumerate(plotted.figure.labels):
+    for k, series in enumerate(plotted.labels):
         ours = _at(plotted.points, series, metric, ticks)
-        axes.plot(*_pairs(ours), "o-", color=COLORS[k], markersize=4, label=series or "measured")
+        axes.plot(*_pairs(ours), "o-", color=_color(k), markersize=4, label=series or "measured")
         paper = _at(plotted.figure.paper, series, metric, ticks)
-        axes.plot(*_pairs(paper), "*", color=COLORS[k], markersize=11, markerfacecolor="none", label="paper")
+        axes.plot(*_pairs(paper), "*", color=_color(k), markersize=11, markerfacecolor="none", label="paper")
     _coarse(axes, plotted, metric)
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylabel("%")
@@ -114,12 +114,12 @@ def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
 
 
 def _bars(axes: Any, plotted: Plotted, metric: str) -> None:
-    ticks, count = plotted.order("x"), len(plotted.figure.labels)
+    ticks, count = plotted.order("x"), len(plotted.labels)
     width = 0.8 / count
-    for k, series in enumerate(plotted.figure.labels):
+    for k, series in enumerate(plotted.labels):
         offset = (k - (count - 1) / 2) * width
         places, values = _pairs(_at(plotted.points, series, metric, ticks))
-        axes.bar([place + offset for place in places], values, width, color=COLORS[k], label=series or "measured")
+        axes.bar([place + offset for place in places], values, width, color=_color(k), label=series or "measured")
         places, values = _pairs(_at(plotted.figure.paper, series, metric, ticks))
         if places:
             axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
@@ -171,6 +171,10 @@ def _pairs(found: dict[int, float]) -> tuple[list[int], list[float]]:
 
 def _index(ticks: Sequence[str], value: str) -> int:
     return next(place for place, tick in enumerate(ticks) if same_number(tick, value))
+
+
+def _color(series: int) -> str:
+    return COLORS[series % len(COLORS)]
 
 
 def _short(key: str) -> str:

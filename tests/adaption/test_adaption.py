@@ -128,7 +128,7 @@ def test_rates_are_those_of_a_refinement_with_the_training_prompts(davis, tmp_pa
     metric = SelectionAccuracy()
     for sample in samples:
         result = teacher(refiner, adaption).refine_sample(sample)
-        metric.update(result.iou_predictions, result.candidate_iou)
+        metric.update(result.chosen, result.candidate_iou)
     assert rates["top1_acc"] == pytest.approx(metric.compute()["top1_acc"])
 
 

@@ -78,6 +78,29 @@ def test_the_lines_drawn_are_the_points_measured_and_the_papers(cascade_runs):
     assert [tick.get_text() for tick in canvas.axes[0].get_xticklabels()] == ["1", "2", "3"]
 
 
+def test_every_backbone_has_a_curve_of_its_own(write_report):
+    paths = [
+        write_report(
+            "rounds",
+            {**SETTING, "hydra_choices.backbone": backbone, "refiner.iterations": rounds},
+            {"iou": value + rounds / 100, "boundary_iou": 0.5},
+            finished=f"2025-06-01T12:{minute:02}:0{rounds}Z",
+        )
+        for minute, (backbone, value) in enumerate({"vit_b": 0.8, "vit_l": 0.82, "vit_h": 0.85}.items())
+        for rounds in (1, 2)
+    ]
+    plotted = plot(figure("figure7a"), read_runs(paths)[0])
+    assert plotted.labels == ("vit_b", "vit_l", "vit_h")
+    assert plotted.setting == "on davis585, 20 masks"
+    drawn = {line.get_label(): list(line.get_ydata()) for line in draw(plotted).axes[0].lines if len(line.get_xdata())}
+    assert drawn["vit_b"] == pytest.approx([81, 82])
+    assert drawn["vit_h"] == pytest.approx([86, 87])
+    assert drawn["paper"] == [86.9], "the paper prints one point, of vit_h"
+    rows = list(csv.DictReader(as_csv(plotted).splitlines()))
+    (shared,) = [row for row in rows if (row["series"], row["x"], row["metric"]) == ("vit_h", "1", "iou")]
+    assert (shared["paper"], shared["ours"]) == ("86.9", "86.0")
+
+
 def test_bars_stand_where_their_combination_does(write_report):
     paths = [
         write_report(
@@ -163,10 +186,10 @@ def test_the_command_draws_what_has_runs_and_says_how_to_run_the_rest(cascade_ru
     folder = tmp_path / "outputs" / "figures"
     # Figures with committed results are drawn beside it.
     assert {path.name for path in folder.iterdir()} >= {f"figure7b_cascade.{kind}" for kind in ("png", "svg", "csv")}
-    assert not list(folder.glob("figure7a_*"))
+    assert not list(folder.glob("figure9b_*"))
     assert Image.open(folder / "figure7b_cascade.png").size[0] > 800
     assert f"6 points, mobile_sam on davis585, 20 masks: {folder}/figure7b_cascade.png" in screen
-    assert "no runs yet: python run.py +experiment=rounds dataset.root=DIR backbone=vit_h" in screen
+    assert "no runs yet: python run.py +experiment=lambda_sensitivity" in screen
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch, capsys):
@@ -186,6 +209,7 @@ GOOD = "title: t\nexperiment: e\ndata: d\ncommand: python run.py\nkind: lines\nx
         (GOOD.replace("lines", "pie"), "x,iou\n1,2\n", "kind 'pie'"),
         (GOOD.replace("lines", "map"), "x,iou\n1,2\n", "map with y"),
         (f"{GOOD}coarse: bars\n", "x,iou\n1,2\n", "coarse 'bars'; expected line or points"),
+        (f"{GOOD}series: {{s: {{}}}}\neach: a.c\n", "x,iou\n1,2\n", "both series and each"),
         (GOOD, "y,iou\n1,2\n", "lacks the column 'x'"),
         (GOOD, "x,iou\n1,high\n", "text where a number"),
         (GOOD, "x,series,iou\n1,s,2\n", "the series 's'"),
