@@ -75,9 +75,29 @@ class BoundaryAccuracy(Metric):
         self.add_state("units", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, masks: BoolArray | Tensor, truth: BoolArray | Tensor) -> None:
-        """Adds N pairs of N x H x W bool masks, image px."""
-        accuracies = boundary_accuracy(masks, truth)
+    def update(
+        self,
+        masks: BoolArray | Tensor | None = None,
+        truth: BoolArray | Tensor | None = None,
+        *,
+        accuracies: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        """Adds N pairs of masks, given as masks or as accuracies made by `boundary_accuracy`.
+
+        Args:
+            masks: N x H x W bool, image px.
+            truth: N x H x W bool, image px.
+            accuracies: N float64, NaN where the truth has no boundary, in place of the two.
+
+        Raises:
+            InputError: as `boundary_accuracy`, or if neither form is given.
+        """
+        if accuracies is None:
+            if masks is None or truth is None:
+                raise InputError(
+                    "BoundaryAccuracy.update got neither masks with truth nor accuracies: give one of the two"
+                )
+            accuracies = boundary_accuracy(masks, truth)
         known = accuracies[~np.isnan(accuracies)]
         self.units += int(np.rint(known / _UNIT).sum())
         self.count += len(known)

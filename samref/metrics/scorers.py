@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from torch import nn
@@ -14,56 +15,78 @@ from samref.errors import DatasetError
 from samref.geometry.masks import pair_iou
 from samref.io.coco_files import read_json
 from samref.metrics.average_precision import AveragePrecision
-from samref.metrics.boundary_accuracy import BoundaryAccuracy
+from samref.metrics.boundary_accuracy import BoundaryAccuracy, boundary_accuracy
 from samref.metrics.coco_records import check_ground_truth
 from samref.metrics.harm import Harm
 from samref.metrics.overlap import Overlap, OverlapCounts, overlap_per_mask
 from samref.metrics.selection_accuracy import SelectionAccuracy
-from samref.metrics.semantic import SemanticIoU
+from samref.metrics.semantic import SemanticIoU, confusion_matrix
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
 Columns = dict[str, Any]
 Scores = dict[str, dict[str, float]]
 
 
-class Scorer(Protocol):
+class Measured(NamedTuple):
+    """What a scorer finds out about one image.
+
+    Attributes:
+        columns: for the table of samples, each with one entry a mask.
+        counts: what the image adds to the scores, as JSON values: the run's resume log keeps them.
+    """
+
+    columns: Columns
+    counts: Any
+
+
+class Scorer(ABC):
     """Scores the coarse and the refined masks of a data set."""
 
-    def update(self, sample: Sample, refinement: Refinement) -> Columns:
-        """Adds one image; returns columns for the table of samples, each with one entry a mask."""
-        ...
+    @abstractmethod
+    def measure(self, sample: Sample, refinement: Refinement) -> Measured:
+        """Compares one image's masks with the ground truth; nothing is added yet."""
 
+    @abstractmethod
+    def add(self, counts: Any) -> None:
+        """Adds one image by the counts that `measure` returned, in this run or in an earlier one."""
+
+    @abstractmethod
     def compute(self) -> Scores:
         """`{"coarse": {...}, "refined": {...}}`, fractions, over all processes."""
-        ...
+
+    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+        """Measures and adds one image; returns its columns."""
+        measured = self.measure(sample, refinement)
+        self.add(measured.counts)
+        return measured.columns
 
 
-class OverlapScorer(nn.Module):
+class OverlapScorer(nn.Module, Scorer):
     """IoU, mean IoU, boundary IoU, harm and, for refiners that choose among candidates, their rule's top-1 accuracy."""
 
     def __init__(self) -> None:
         super().__init__()
         self.coarse, self.refined, self.harm, self.top1 = Overlap(), Overlap(), Harm(), SelectionAccuracy()
 
-    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+    def measure(self, sample: Sample, refinement: Refinement) -> Measured:
         """See `Scorer`."""
-        columns = self.compare(sample.masks, refinement.masks, _truth(sample))
+        columns, counts = compare(sample.masks, refinement.masks, _truth(sample))
         if refinement.candidate_iou is not None:
             # Of an empty mask there are no candidates, and SAM's single mask (-1) is none of the three.
             among = (refinement.chosen >= 0) & ~np.isnan(refinement.candidate_iou).any(axis=1)
-            self.top1.update(refinement.chosen[among], refinement.candidate_iou[among])
+            counts |= {"choice": [refinement.chosen[among].tolist(), refinement.candidate_iou[among].tolist()]}
             columns |= {f"candidate_iou_{k}": refinement.candidate_iou[:, k] for k in range(3)}
-        return columns
+        return Measured(columns, counts)
 
-    def compare(self, coarse_masks: BoolArray, refined_masks: BoolArray, truth: BoolArray) -> Columns:
-        """Adds N coarse and refined masks with their ground truth, N x H x W bool each; returns columns."""
-        coarse, refined = overlap_per_mask(coarse_masks, truth), overlap_per_mask(refined_masks, truth)
+    def add(self, counts: Any) -> None:
+        """See `Scorer`."""
+        coarse, refined = (as_overlap_counts(counts[part]) for part in ("coarse", "refined"))
         self.coarse.update(counts=coarse)
         self.refined.update(counts=refined)
         self.harm.update(coarse["iou"], refined["iou"])
         # Without candidates there is nothing to count; torchmetrics warns of a metric without an update.
-        self.top1.update(np.zeros(0), np.zeros((0, 3)))
-        return {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
+        chosen, candidate_iou = counts.get("choice", ([], []))
+        self.top1.update(np.array(chosen, np.int64), np.array(candidate_iou, np.float64).reshape(-1, 3))
 
     def compute(self) -> Scores:
         """See `Scorer`."""
@@ -84,17 +107,18 @@ class RegionScorer(OverlapScorer):
     M x H x W bool.
     """
 
-    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+    def measure(self, sample: Sample, refinement: Refinement) -> Measured:
         """See `Scorer`; every region has its object's numbers."""
         objects, truth = sample.meta["objects"], sample.meta["object_truth"]
         coarse, refined = np.zeros_like(truth), np.zeros_like(truth)
         for index, before, after in zip(objects, sample.masks, refinement.masks, strict=True):
             coarse[index] |= before
             refined[index] |= after
-        return {name: values[objects] for name, values in self.compare(coarse, refined, truth).items()}
+        columns, counts = compare(coarse, refined, truth)
+        return Measured({name: values[objects] for name, values in columns.items()}, counts)
 
 
-class AveragePrecisionScorer:
+class AveragePrecisionScorer(Scorer):
     """AP of boxes, masks and boundaries, before and after; both from run lengths, evaluated at the end."""
 
     def __init__(
@@ -121,18 +145,22 @@ class AveragePrecisionScorer:
         ids = None if image_ids is None else list(image_ids)
         self.coarse, self.refined = (AveragePrecision(ground_truth, protocol=protocol, image_ids=ids) for _ in range(2))
 
-    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+    def measure(self, sample: Sample, refinement: Refinement) -> Measured:
         """See `Scorer`."""
-        self.coarse.update(self.results(sample, sample.masks))
-        self.refined.update(self.results(sample, refinement.masks))
-        return {"change_iou": changed(sample, refinement)}
+        results = {"coarse": self.results(sample, sample.masks), "refined": self.results(sample, refinement.masks)}
+        return Measured({"change_iou": changed(sample, refinement)}, results)
+
+    def add(self, counts: Any) -> None:
+        """See `Scorer`; the counts are COCO results."""
+        self.coarse.update(counts["coarse"])
+        self.refined.update(counts["refined"])
 
     def compute(self) -> Scores:
         """See `Scorer`."""
         return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
 
 
-class SemanticScorer(nn.Module):
+class SemanticScorer(nn.Module, Scorer):
     """mIoU of label maps: the coarse one as it came, and the refined regions merged again."""
 
     def __init__(self, merge: Callable[[Sample, BoolArray, FloatArray | None], Any]) -> None:
@@ -145,20 +173,31 @@ class SemanticScorer(nn.Module):
         self.merge = merge
         self.coarse, self.refined = SemanticIoU(), SemanticIoU()
 
-    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+    def measure(self, sample: Sample, refinement: Refinement) -> Measured:
         """See `Scorer`."""
         if sample.label_map is None:
             raise DatasetError(f"image {sample.image_id} has no true label map, which mIoU is measured with")
-        self.coarse.update(sample.meta["coarse"], sample.label_map)
-        self.refined.update(self.merge(sample, refinement.masks, refinement.logits), sample.label_map)
-        return {"change_iou": changed(sample, refinement)}
+        labels = {
+            "coarse": sample.meta["coarse"],
+            "refined": self.merge(sample, refinement.masks, refinement.logits),
+        }
+        counts = {
+            part: confusion_matrix(found, sample.label_map, self.refined.num_classes).tolist()
+            for part, found in labels.items()
+        }
+        return Measured({"change_iou": changed(sample, refinement)}, counts)
+
+    def add(self, counts: Any) -> None:
+        """See `Scorer`."""
+        self.coarse.update(counts=np.array(counts["coarse"], np.int64))
+        self.refined.update(counts=np.array(counts["refined"], np.int64))
 
     def compute(self) -> Scores:
         """See `Scorer`."""
         return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
 
 
-class BoundaryScorer(nn.Module):
+class BoundaryScorer(nn.Module, Scorer):
     """IoU and mean boundary accuracy of high-resolution masks."""
 
     def __init__(self) -> None:
@@ -166,12 +205,19 @@ class BoundaryScorer(nn.Module):
         self.overlap = OverlapScorer()
         self.coarse, self.refined = BoundaryAccuracy(), BoundaryAccuracy()
 
-    def update(self, sample: Sample, refinement: Refinement) -> Columns:
+    def measure(self, sample: Sample, refinement: Refinement) -> Measured:
         """See `Scorer`."""
-        columns = self.overlap.update(sample, refinement)
-        self.coarse.update(sample.masks, _truth(sample))
-        self.refined.update(refinement.masks, _truth(sample))
-        return columns
+        columns, overlap = self.overlap.measure(sample, refinement)
+        truth = _truth(sample)
+        accuracies = [boundary_accuracy(masks, truth).tolist() for masks in (sample.masks, refinement.masks)]
+        return Measured(columns, {"overlap": overlap, "accuracies": accuracies})
+
+    def add(self, counts: Any) -> None:
+        """See `Scorer`."""
+        self.overlap.add(counts["overlap"])
+        coarse, refined = (np.array(values, np.float64) for values in counts["accuracies"])
+        self.coarse.update(accuracies=coarse)
+        self.refined.update(accuracies=refined)
 
     def compute(self) -> Scores:
         """See `Scorer`."""
@@ -179,6 +225,19 @@ class BoundaryScorer(nn.Module):
         scores["coarse"] |= self.coarse.compute()
         scores["refined"] |= self.refined.compute()
         return scores
+
+
+def compare(coarse_masks: BoolArray, refined_masks: BoolArray, truth: BoolArray) -> Measured:
+    """Overlap of N coarse and refined masks with their ground truth, N x H x W bool each."""
+    coarse, refined = overlap_per_mask(coarse_masks, truth), overlap_per_mask(refined_masks, truth)
+    columns = {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
+    return Measured(columns, {"coarse": _plain(coarse), "refined": _plain(refined)})
+
+
+def as_overlap_counts(plain: Mapping[str, Any]) -> OverlapCounts:
+    """The counts of `overlap_per_mask` from JSON values."""
+    arrays = {name: np.array(values, np.float64 if "iou" in name else np.int64) for name, values in plain.items()}
+    return cast(OverlapCounts, arrays)
 
 
 def changed(sample: Sample, refinement: Refinement) -> list[float]:
@@ -194,3 +253,7 @@ def _truth(sample: Sample) -> Any:
 
 def _overlap_columns(prefix: str, counts: OverlapCounts) -> Columns:
     return {f"{prefix}_iou": counts["iou"], f"{prefix}_boundary_iou": counts["boundary_iou"]}
+
+
+def _plain(counts: OverlapCounts) -> dict[str, Any]:
+    return {name: values.tolist() for name, values in cast(Mapping[str, Any], counts).items()}

@@ -87,9 +87,27 @@ class SemanticIoU(Metric):
         shape = (num_classes, num_classes + 1)
         self.add_state("confusion", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, labels: LabelMap | Tensor, truth: LabelMap | Tensor) -> None:
-        """Adds one image: predicted and true classes, H x W integers, 255 in the truth ignored."""
-        counts = confusion_matrix(labels, truth, self.num_classes)
+    def update(
+        self,
+        labels: LabelMap | Tensor | None = None,
+        truth: LabelMap | Tensor | None = None,
+        *,
+        counts: IntArray | None = None,
+    ) -> None:
+        """Adds one image, given as labels or as counts made by `confusion_matrix`.
+
+        Args:
+            labels: H x W integers, predicted classes.
+            truth: H x W integers, true classes; 255 is ignored.
+            counts: in place of the two.
+
+        Raises:
+            InputError: as `confusion_matrix`, or if neither form is given.
+        """
+        if counts is None:
+            if labels is None or truth is None:
+                raise InputError("SemanticIoU.update got neither labels with truth nor counts: give one of the two")
+            counts = confusion_matrix(labels, truth, self.num_classes)
         self.confusion += torch.from_numpy(counts).to(self.confusion.device)
 
     def compute(self) -> dict[str, float]:
