@@ -52,16 +52,38 @@ class Backbone(Protocol):
     def device(self) -> torch.device: ...
 
     def encode(self, image: npt.NDArray[np.uint8]) -> Embedding:
-        """Encodes one H x W x 3 uint8 RGB image."""
+        """Encodes one image.
+
+        Args:
+            image: H x W x 3 uint8 RGB.
+
+        Returns:
+            Features over the padded model frame.
+        """
         ...
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:
-        """Decodes N prompted masks of the encoded image; prompts are in image px.
+        """Decodes N prompted masks of one image.
 
-        With `unpadded_only`, logits are wanted under the image alone; those under the padding may be anything finite.
+        Args:
+            embedding: of the image.
+            prompts: of N masks, image px; mask prompts on the logit grid.
+            unpadded_only: whether logits are wanted under the image alone; those under the padding may then be anything
+                finite.
+
+        Returns:
+            Four masks for each of the N prompts, on the logit grid.
         """
         ...
 
     def to(self, *args: Any, **kwargs: Any) -> Backbone:
-        """Moves the model, as `torch.nn.Module.to` does."""
+        """Moves the model, as `torch.nn.Module.to` does.
+
+        Args:
+            *args: a device, as `torch.nn.Module.to` takes it.
+            **kwargs: the same by name.
+
+        Returns:
+            The backbone itself.
+        """
         ...

@@ -33,6 +33,9 @@ def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
             part of a sweep.
         **parts: constructor arguments that replace those of the configuration.
 
+    Returns:
+        The backbone, frozen, with its weights.
+
     Raises:
         ConfigError: for values that make no sense.
         WeightsError: when weights cannot be found, verified or loaded.
@@ -68,6 +71,9 @@ def build_backbone(name: str, device: str = "cpu", **options: Any) -> Backbone:
         name: option of the group `backbone`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         **options: `weights`, `sha256`, `precision`, `compile`; see `conf/backbone`.
+
+    Returns:
+        The backbone.
 
     Raises:
         ConfigError: for an unknown name, or values that make no sense.

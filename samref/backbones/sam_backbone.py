@@ -140,6 +140,9 @@ class SamBackbone(nn.Module):
         Args:
             image: H x W x 3 uint8 RGB.
 
+        Returns:
+            Features over the padded model frame, float32.
+
         Raises:
             InputError: for an array of another shape or type.
         """
@@ -150,6 +153,9 @@ class SamBackbone(nn.Module):
 
         Args:
             images: one or more of H x W x 3 uint8 RGB.
+
+        Returns:
+            Their embeddings, in order.
 
         Raises:
             InputError: for an array of another shape or type.
@@ -203,6 +209,9 @@ class SamBackbone(nn.Module):
             embedding: what `encode` made of the image.
             prompts: prompts of N masks, in image px; N may be 0.
             unpadded_only: leave the logits under the padding 0, which saves time where only the image is wanted.
+
+        Returns:
+            Four masks for each of the N prompts, on the logit grid.
 
         Raises:
             InputError: for prompts whose shapes do not fit each other or the model.

@@ -23,10 +23,23 @@ class MaskWriter(ABC):
 
     @abstractmethod
     def write(self, sample: Sample, refinement: Refinement) -> Any:
-        """Writes one image's masks. Returns what `close` needs of them as JSON values, None where nothing is left."""
+        """Writes one image's masks.
+
+        Args:
+            sample: of the data set.
+            refinement: of its masks, N x H x W bool, image px, in the sample's order.
+
+        Returns:
+            What `close` needs of them, as JSON values; None where nothing is left to do.
+        """
 
     def restore(self, image_id: str | int, kept: Any) -> None:  # noqa: B027 - most formats keep nothing
-        """Takes what `write` returned for an image in an earlier run or in another process."""
+        """Takes what `write` returned for an image in an earlier run or in another process.
+
+        Args:
+            image_id: of the sample.
+            kept: what `write` returned.
+        """
 
     def close(self) -> None:  # noqa: B027 - most formats have nothing left to finish
         """Finishes files that hold the masks of many images, such as a COCO results json."""
@@ -71,25 +84,56 @@ class MaskDataset(Dataset[Sample], ABC):
 
     @abstractmethod
     def image_id(self, index: int) -> str | int:
-        """The id of a sample without reading its files."""
+        """The id of a sample without reading its files.
+
+        Args:
+            index: of the sample, from 0.
+
+        Returns:
+            Its `image_id`, unique within the data set.
+        """
 
     @abstractmethod
     def sample_files(self, index: int) -> Sequence[Path]:
-        """The files that a sample is made of: image, coarse masks, ground truth; none for generated samples."""
+        """The files that a sample is made of.
+
+        Args:
+            index: of the sample, from 0.
+
+        Returns:
+            Image, coarse masks, ground truth; none for generated samples.
+        """
 
     def sample_content(self, index: int) -> Any:
-        """What a sample takes from `input_files` beside its id, as JSON values, such as its COCO records."""
+        """What a sample takes from `input_files` beside its id.
+
+        Args:
+            index: of the sample, from 0.
+
+        Returns:
+            JSON values, such as its COCO records; None where it takes nothing.
+        """
         return None
 
     def object_ids(self, index: int) -> Sequence[str | int] | None:
         """Ids of a sample's masks where they are their places in one of `input_files`; None for all other ids.
 
         Places move when other samples come or go. They are no content of the sample: its results get the new ids.
+
+        Args:
+            index: of the sample, from 0.
+
+        Returns:
+            One id a mask, in the sample's order, or None.
         """
         return None
 
     def input_files(self) -> Sequence[Path]:
-        """Files that the data set as one is made of, such as annotations and lists of names."""
+        """Files that the data set as one is made of.
+
+        Returns:
+            Paths of annotations, lists of names and the like.
+        """
         return ()
 
     @property
@@ -98,11 +142,14 @@ class MaskDataset(Dataset[Sample], ABC):
         return self.protocol != "none"
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> Scorer | None:
-        """A new scorer of coarse and refined masks; None where there is no ground truth.
+        """A new scorer of coarse and refined masks.
 
         Args:
             image_ids: the images of this run where it is only a part of the data set; AP must not count the ground
                 truth of the others.
+
+        Returns:
+            The scorer; None where there is no ground truth.
 
         Raises:
             InputError: for a ground truth that cannot be scored against.
@@ -111,4 +158,11 @@ class MaskDataset(Dataset[Sample], ABC):
 
     @abstractmethod
     def writer(self, output: Path) -> MaskWriter:
-        """A writer of refined masks below the folder `output`."""
+        """A writer of refined masks in the format in which the coarse ones came.
+
+        Args:
+            output: folder; files are written below it.
+
+        Returns:
+            The writer of one run.
+        """

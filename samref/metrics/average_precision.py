@@ -93,7 +93,10 @@ class AveragePrecision(Metric):
             iou_types: of `bbox`, `segm`, `boundary`.
             protocol: `coco` or `lvis`.
             image_ids: the images that count; all where None.
-            kwargs: of `torchmetrics.Metric`.
+            **kwargs: of `torchmetrics.Metric`.
+
+        Raises:
+            ConfigError: for an unknown IoU type or protocol.
         """
         super().__init__(**kwargs)
         _check(iou_types, protocol)
@@ -102,11 +105,19 @@ class AveragePrecision(Metric):
         self.results: list[Mapping[str, Any]] = []
 
     def update(self, results: Results) -> None:
-        """Adds results, usually those of one image."""
+        """Adds results, usually those of one image.
+
+        Args:
+            results: COCO results, see `average_precision`.
+        """
         self.results.extend(results)
 
     def compute(self) -> dict[str, float]:
-        """`ap_box`, `ap_mask`, `ap_boundary` of all results so far, as fractions."""
+        """AP of all results so far, over all processes.
+
+        Returns:
+            Fractions under `ap_box`, `ap_mask`, `ap_boundary`; NaN where the ground truth holds nothing to find.
+        """
         results = _from_all_processes(self.results)
         return average_precision(self.ground_truth, results, self.iou_types, self.protocol, self.image_ids)
 

@@ -23,7 +23,13 @@ _UNIT = 2.0**-32
 
 
 def boundary_radii(original_size: tuple[int, int]) -> tuple[int, ...]:
-    """Radii of the five bands of an (H, W) image, in px: from 1 in equal steps toward (W + H) / 300.
+    """Radii of the five bands of an image: from 1 in equal steps toward (W + H) / 300.
+
+    Args:
+        original_size: (H, W) of the image.
+
+    Returns:
+        Five radii, image px.
 
     >>> boundary_radii((2000, 3000)), boundary_radii((100, 100))
     ((1, 4, 7, 10, 13), (1, 1, 1, 1, 1))
@@ -61,8 +67,10 @@ def boundary_accuracy(masks: BoolArray | Tensor, truth: BoolArray | Tensor) -> n
 class BoundaryAccuracy(Metric):
     """mBA of a data set: the mean of its masks' boundary accuracies.
 
-    `compute` returns a fraction under `mba`. Masks whose truth has no boundary are left out; NaN before the first one
-    that has.
+    Masks whose truth has no boundary are left out.
+
+    Args:
+        **kwargs: of `torchmetrics.Metric`.
     """
 
     full_state_update = False
@@ -103,7 +111,11 @@ class BoundaryAccuracy(Metric):
         self.count += len(known)
 
     def compute(self) -> dict[str, float]:
-        """`mba` of all masks so far, as a fraction."""
+        """Mean boundary accuracy of all masks so far, over all processes.
+
+        Returns:
+            A fraction under `mba`; NaN before the first mask whose truth has a boundary.
+        """
         count = int(self.count)
         return {"mba": int(self.units) * _UNIT / count if count else math.nan}
 

@@ -17,7 +17,8 @@ WORSE = 0.02  # of IoU: what is lost beyond this counts as harm
 class Harm(Metric):
     """Share of masks whose IoU with the truth falls by more than 0.02; the same on any number of processes.
 
-    `compute` returns a fraction under `harm`, NaN before the first mask.
+    Args:
+        **kwargs: of `torchmetrics.Metric`.
 
     >>> metric = Harm()
     >>> metric.update(np.array([0.9, 0.8, 0.7]), np.array([0.85, 0.79, 0.9]))
@@ -36,11 +37,20 @@ class Harm(Metric):
         self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, coarse_iou: npt.NDArray[np.float64], refined_iou: npt.NDArray[np.float64]) -> None:
-        """Adds N masks: the IoUs of their coarse and their refined form with the truth, both N float64."""
+        """Adds N masks.
+
+        Args:
+            coarse_iou: N float64, IoUs of the coarse masks with the truth.
+            refined_iou: N float64, IoUs of the refined ones.
+        """
         self.worse += int(np.count_nonzero(coarse_iou - refined_iou > WORSE))
         self.count += len(coarse_iou)
 
     def compute(self) -> dict[str, float]:
-        """`harm` of all masks so far, as a fraction."""
+        """Share of all masks so far that were made worse, over all processes.
+
+        Returns:
+            A fraction under `harm`; NaN before the first mask.
+        """
         count = int(self.count)
         return {"harm": int(self.worse) / count if count else math.nan}

@@ -63,7 +63,13 @@ def intersection_union(masks: BoolArray | Tensor, truth: BoolArray | Tensor) -> 
 
 
 def boundary_width(original_size: tuple[int, int]) -> int:
-    """Depth d of the boundary region in pixels: 2 % of the diagonal of an (H, W) image, at least 1.
+    """Depth d of the boundary region: 2 % of the image's diagonal, at least 1.
+
+    Args:
+        original_size: (H, W) of the image.
+
+    Returns:
+        Image px.
 
     >>> boundary_width((480, 854))
     20
@@ -72,7 +78,13 @@ def boundary_width(original_size: tuple[int, int]) -> int:
 
 
 def boundary_region(mask: BoolArray) -> BoolArray:
-    """The pixels of an H x W mask within d 3x3 erosions of its outside; beyond the image counts as outside.
+    """The pixels of a mask within d 3x3 erosions of its outside; beyond the image counts as outside.
+
+    Args:
+        mask: H x W bool, image px.
+
+    Returns:
+        H x W bool.
 
     >>> boundary_region(np.ones((3, 4), bool)).astype(int)
     array([[1, 1, 1, 1],
@@ -89,7 +101,18 @@ def boundary_region(mask: BoolArray) -> BoolArray:
 
 
 def boundary_iou(masks: BoolArray | Tensor, truth: BoolArray | Tensor) -> npt.NDArray[np.float64]:
-    """IoU of the boundary regions of each pair of N x H x W masks: N float64, 1 where both are empty."""
+    """IoU of the boundary regions of each pair of masks.
+
+    Args:
+        masks: N x H x W bool, image px.
+        truth: N x H x W bool, image px.
+
+    Returns:
+        N float64 in [0, 1]; 1 where both are empty.
+
+    Raises:
+        InputError: if the two are not bool arrays of one N x H x W shape.
+    """
     return overlap_per_mask(masks, truth)["boundary_iou"]
 
 
@@ -127,9 +150,11 @@ def overlap_per_mask(masks: BoolArray | Tensor, truth: BoolArray | Tensor) -> Ov
 class Overlap(Metric):
     """IoU, mean IoU and boundary IoU of a data set; the same on any number of processes.
 
-    `compute` returns fractions: `iou` and `boundary_iou` are sums of intersections over sums of unions of the
-    whole data set, `iou_mean` the mean of the masks' own IoUs (a pair of empty masks counts 1). All are NaN
-    before the first mask.
+    `iou` and `boundary_iou` are sums of intersections over sums of unions of the data set, `iou_mean` the mean of the
+    masks' own IoUs (a pair of empty masks counts 1).
+
+    Args:
+        **kwargs: of `torchmetrics.Metric`.
 
     >>> metric = Overlap()
     >>> metric.update(np.array([[[True, True, False]]]), np.array([[[False, True, True]]]))
@@ -180,7 +205,11 @@ class Overlap(Metric):
         self.count += len(counts["iou"])
 
     def compute(self) -> dict[str, float]:
-        """`iou`, `iou_mean` and `boundary_iou` of all masks so far, as fractions."""
+        """Overlap of all masks so far, over all processes.
+
+        Returns:
+            Fractions under `iou`, `iou_mean` and `boundary_iou`; NaN before the first mask.
+        """
         count = int(self.count)
         if count == 0:
             return {"iou": math.nan, "iou_mean": math.nan, "boundary_iou": math.nan}

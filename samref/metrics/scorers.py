@@ -44,18 +44,42 @@ class Scorer(ABC):
 
     @abstractmethod
     def measure(self, sample: Sample, refinement: Refinement) -> Measured:
-        """Compares one image's masks with the ground truth; nothing is added yet."""
+        """Compares one image's masks with the ground truth; nothing is added yet.
+
+        Args:
+            sample: with its coarse masks and ground truth.
+            refinement: of its masks.
+
+        Returns:
+            Columns for the table of samples, and counts for `add`.
+        """
 
     @abstractmethod
     def add(self, counts: Any) -> None:
-        """Adds one image by the counts that `measure` returned, in this run or in an earlier one."""
+        """Adds one image.
+
+        Args:
+            counts: what `measure` returned of it, in this run or in an earlier one.
+        """
 
     @abstractmethod
     def compute(self) -> Scores:
-        """`{"coarse": {...}, "refined": {...}}`, fractions, over all processes."""
+        """Metrics of all images so far, over all processes.
+
+        Returns:
+            `{"coarse": {...}, "refined": {...}}`, fractions by metric.
+        """
 
     def update(self, sample: Sample, refinement: Refinement) -> Columns:
-        """Measures and adds one image; returns its columns."""
+        """Measures and adds one image.
+
+        Args:
+            sample: with its coarse masks and ground truth.
+            refinement: of its masks.
+
+        Returns:
+            Columns for the table of samples, each with one entry a mask.
+        """
         measured = self.measure(sample, refinement)
         self.add(measured.counts)
         return measured.columns
@@ -228,20 +252,44 @@ class BoundaryScorer(nn.Module, Scorer):
 
 
 def compare(coarse_masks: BoolArray, refined_masks: BoolArray, truth: BoolArray) -> Measured:
-    """Overlap of N coarse and refined masks with their ground truth, N x H x W bool each."""
+    """Overlap of N coarse and refined masks with their ground truth.
+
+    Args:
+        coarse_masks: N x H x W bool, image px.
+        refined_masks: N x H x W bool, image px.
+        truth: N x H x W bool, image px.
+
+    Returns:
+        IoU and boundary IoU before and after as columns, and pixel counts.
+    """
     coarse, refined = overlap_per_mask(coarse_masks, truth), overlap_per_mask(refined_masks, truth)
     columns = {**_overlap_columns("coarse", coarse), **_overlap_columns("refined", refined)}
     return Measured(columns, {"coarse": _plain(coarse), "refined": _plain(refined)})
 
 
 def as_overlap_counts(plain: Mapping[str, Any]) -> OverlapCounts:
-    """The counts of `overlap_per_mask` from JSON values."""
+    """The counts of `overlap_per_mask` from JSON values.
+
+    Args:
+        plain: lists by key of `OverlapCounts`.
+
+    Returns:
+        Arrays of the types that `OverlapCounts` names.
+    """
     arrays = {name: np.array(values, np.float64 if "iou" in name else np.int64) for name, values in plain.items()}
     return cast(OverlapCounts, arrays)
 
 
 def changed(sample: Sample, refinement: Refinement) -> list[float]:
-    """IoU of each refined mask with its coarse one, for data sets that have no truth per mask."""
+    """How much masks changed, for data sets that have no truth per mask.
+
+    Args:
+        sample: with its N coarse masks.
+        refinement: of them.
+
+    Returns:
+        N IoUs of refined masks with their coarse ones.
+    """
     return [pair_iou(coarse, refined) for coarse, refined in zip(sample.masks, refinement.masks, strict=True)]
 
 

@@ -46,7 +46,8 @@ def selection_correct(chosen: npt.ArrayLike | Tensor, candidate_iou: npt.ArrayLi
 class SelectionAccuracy(Metric):
     """Share of masks whose best candidate is the one that was chosen (the paper's top-1 accuracy).
 
-    `compute` returns a fraction under `top1_acc`, NaN before the first mask.
+    Args:
+        **kwargs: of `torchmetrics.Metric`.
 
     >>> metric = SelectionAccuracy()
     >>> metric.update([0, 2], [[0.5, 0.6, 0.4], [0.1, 0.2, 0.9]])
@@ -65,13 +66,25 @@ class SelectionAccuracy(Metric):
         self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, chosen: npt.ArrayLike | Tensor, candidate_iou: npt.ArrayLike | Tensor) -> None:
-        """Adds N masks: the index of the chosen candidate (N), and the true IoUs of all of them (N x K)."""
+        """Adds N masks.
+
+        Args:
+            chosen: N integers, indices of the chosen candidates.
+            candidate_iou: N x K float, the candidates' IoUs with the ground truth.
+
+        Raises:
+            InputError: if the shapes do not fit each other.
+        """
         hits = selection_correct(chosen, candidate_iou)
         self.correct += int(np.count_nonzero(hits))
         self.count += len(hits)
 
     def compute(self) -> dict[str, float]:
-        """`top1_acc` of all masks so far, as a fraction."""
+        """Top-1 accuracy of all masks so far, over all processes.
+
+        Returns:
+            A fraction under `top1_acc`; NaN before the first mask.
+        """
         count = int(self.count)
         return {"top1_acc": int(self.correct) / count if count else math.nan}
 

@@ -53,17 +53,24 @@ def confusion_matrix(labels: LabelMap | Tensor, truth: LabelMap | Tensor, num_cl
 
 
 def class_iou(confusion: IntArray) -> npt.NDArray[np.float64]:
-    """IoU of each class from its counts over the data set; NaN for a class that nobody saw or predicted."""
+    """IoU of each class.
+
+    Args:
+        confusion: C x (C + 1) int64 counts over the data set, see `confusion_matrix`.
+
+    Returns:
+        C float64 in [0, 1]; NaN for a class that is in neither prediction nor truth.
+    """
     hits = np.diagonal(confusion)
     union = confusion.sum(axis=1) + confusion.sum(axis=0)[: len(confusion)] - hits
     return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
 
 
 class SemanticIoU(Metric):
-    """Mean IoU over classes, from one confusion matrix over the whole data set.
+    """Mean IoU over classes, from one confusion matrix over the data set.
 
-    `compute` returns a fraction under `miou`. A class absent from both prediction and truth has no IoU and is left
-    out of the mean, so that a small set is not punished for what it does not show; NaN before the first pixel.
+    A class absent from both prediction and truth has no IoU and is left out of the mean, so that a small set is not
+    punished for what it does not show.
 
     >>> metric = SemanticIoU(num_classes=3)
     >>> metric.update(np.array([[0, 1, 1, 1]]), np.array([[0, 0, 1, 255]]))
@@ -80,7 +87,7 @@ class SemanticIoU(Metric):
 
         Args:
             num_classes: background included; PASCAL VOC has 21.
-            kwargs: of `torchmetrics.Metric`.
+            **kwargs: of `torchmetrics.Metric`.
         """
         super().__init__(**kwargs)
         self.num_classes = num_classes
@@ -111,7 +118,11 @@ class SemanticIoU(Metric):
         self.confusion += torch.from_numpy(counts).to(self.confusion.device)
 
     def compute(self) -> dict[str, float]:
-        """`miou` of all pixels so far, as a fraction."""
+        """Mean IoU of all pixels so far, over all processes.
+
+        Returns:
+            A fraction under `miou`; NaN before the first pixel.
+        """
         ious = class_iou(self.confusion.cpu().numpy())
         return {"miou": math.nan if np.isnan(ious).all() else float(np.nanmean(ious))}
 

@@ -27,6 +27,9 @@ class BoxPrompt:
         steps: rounds of expansion at most.
         strip: width of a strip as a fraction of the box's length in that direction.
         similarity: cosine similarity from which a pixel counts as similar.
+
+    Raises:
+        ConfigError: for a lambda, a width or a number of steps outside its range.
     """
 
     lam: float
@@ -59,7 +62,11 @@ class BoxRule(Protocol):
     """How boxes are mined. A new rule is one class, named by `_target_` in `prompts.box`."""
 
     def __call__(self, crops: Sequence[MaskCrop], embedding: Embedding) -> tuple[IntArray, BoolArray]:
-        """The boxes of N masks of the embedded image.
+        """The boxes of N masks of one image.
+
+        Args:
+            crops: N non-empty masks.
+            embedding: of the image.
 
         Returns:
             N x 4 int64 (x0, y0, x1, y1), image px, both ends inclusive, and N bool: whether the box differs from the
@@ -111,9 +118,15 @@ class FeatureMap:
         return dots.reshape(self.grid)
 
     def queries(self, crops: Sequence[MaskCrop]) -> FloatArray:
-        """Mean feature of each mask: N x C float32.
+        """Mean feature of each mask.
 
         Where a mask vanishes on the feature grid, it is the feature of the cell under its innermost point.
+
+        Args:
+            crops: N non-empty masks of the image.
+
+        Returns:
+            N x C float32.
         """
         # floor(i * size / grid) is what nearest-neighbor interpolation of torch picks.
         rows, columns = (np.arange(n) * size // n for size, n in zip(self.original_size, self.grid, strict=True))
@@ -142,6 +155,9 @@ class FeatureMap:
             query_norm: |q|.
             window: rows and columns of the image.
             threshold: of the cosine.
+
+        Returns:
+            Bool, as large as the window.
         """
         linear_r, linear_c, square_r, square_c = _axis_matrices(self.original_size, self.grid)
         rows, columns = window
@@ -173,7 +189,14 @@ def _axis_matrices(
 
 
 def tight_boxes(crops: Sequence[MaskCrop]) -> IntArray:
-    """The tight boxes of N masks: N x 4 int64, image px, both ends inclusive."""
+    """The tight boxes of N masks.
+
+    Args:
+        crops: the masks.
+
+    Returns:
+        N x 4 int64 (x0, y0, x1, y1), image px, both ends inclusive.
+    """
     return np.array([crop.box for crop in crops], dtype=np.int64).reshape(-1, 4)
 
 

@@ -41,6 +41,9 @@ class Excavator:
             point: strategy of the points.
             box: how boxes are mined.
             mask: form of the mask prompt.
+
+        Raises:
+            ConfigError: for an empty or unknown combination.
         """
         if not use or set(use) - set(PARTS):
             raise ConfigError(f"prompts.use is {list(use)}; expected one or more of {', '.join(PARTS)}")
@@ -48,7 +51,14 @@ class Excavator:
         self.point, self.box, self.mask = point, box, mask
 
     def using(self, use: Sequence[str]) -> Excavator:
-        """The same parameters for another combination of prompts."""
+        """The same parameters for another combination of prompts.
+
+        Args:
+            use: subset of `point`, `box`, `mask`.
+
+        Returns:
+            Another excavator.
+        """
         return Excavator(use, self.point, self.box, self.mask)
 
     def __call__(self, masks: Iterable[BoolArray], embedding: Embedding, frame: Frame) -> Prompts:
@@ -58,6 +68,10 @@ class Excavator:
             masks: N masks, H x W bool, none of them empty.
             embedding: of the image; only CEBox looks at its features.
             frame: the backbone's sizes.
+
+        Returns:
+            The prompts of the combination, None for the others: points and boxes in image px, mask prompts on the
+            logit grid.
         """
         crops = [_require(crop_mask(mask), index) for index, mask in enumerate(masks)]
         boxes, expanded = (

@@ -26,6 +26,9 @@ class GaussianPrompt:
         form: `center` (Eq. 3: distance to the positive point) or `edt` (released code: distance-transform value).
         background: logit of the background in units of omega; -1 is what SAM wants, 0 the literal reading of Eq. 3.
         omega_expanded: amplitude for masks whose box CEBox has moved (released code: 1); None keeps omega.
+
+    Raises:
+        ConfigError: for an unknown form, or a gamma that is not above 0.
     """
 
     omega: float

@@ -16,18 +16,42 @@ Point = tuple[float, float]
 
 
 def innermost_point(crop: MaskCrop, seed: int) -> Point:
-    """The paper's: the foreground pixel farthest from the background."""
+    """The paper's: the foreground pixel farthest from the background.
+
+    Args:
+        crop: a non-empty mask.
+        seed: not used.
+
+    Returns:
+        (x, y), image px.
+    """
     return crop.innermost
 
 
 def box_center(crop: MaskCrop, seed: int) -> Point:
-    """The center of the tight box, which need not be foreground."""
+    """The center of the tight box, which need not be foreground.
+
+    Args:
+        crop: a non-empty mask.
+        seed: not used.
+
+    Returns:
+        (x, y), image px; may lie at half pixels.
+    """
     x0, y0, x1, y1 = crop.box
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
 def random_point(crop: MaskCrop, seed: int) -> Point:
-    """A foreground pixel drawn uniformly, seeded by the mask's content and place."""
+    """A foreground pixel drawn uniformly.
+
+    Args:
+        crop: a non-empty mask.
+        seed: of the run; the mask's content and place are part of the draw, its place in a batch is not.
+
+    Returns:
+        (x, y), image px.
+    """
     content = hashlib.blake2b(np.packbits(crop.in_box).tobytes(), digest_size=8)
     content.update(repr((crop.box, seed)).encode())
     generator = np.random.default_rng(int.from_bytes(content.digest(), "big"))
@@ -52,6 +76,9 @@ class PointPrompt:
         strategy: name of one of `STRATEGIES`.
         negative: whether a negative point goes with the positive one.
         seed: for `random`; a mask's point depends on the seed and the mask alone, never on batch order.
+
+    Raises:
+        ConfigError: for an unknown strategy.
     """
 
     strategy: str
@@ -63,7 +90,14 @@ class PointPrompt:
             raise ConfigError(f"prompts.point.strategy is '{self.strategy}'; expected one of {', '.join(STRATEGIES)}")
 
     def positive(self, crop: MaskCrop) -> Point:
-        """The positive point (x, y) in image px, by the chosen strategy."""
+        """The positive point of a mask, by the chosen strategy.
+
+        Args:
+            crop: a non-empty mask.
+
+        Returns:
+            (x, y), image px.
+        """
         return STRATEGIES[self.strategy](crop, self.seed)
 
 

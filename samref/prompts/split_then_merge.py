@@ -61,7 +61,10 @@ class _Regions:
 
 
 def split(mask: BoolArray) -> Labels:
-    """Numbers the 8-connected regions of an H x W mask in row-major order of their first pixels.
+    """Numbers the 8-connected regions of a mask in row-major order of their first pixels.
+
+    Args:
+        mask: H x W bool, image px.
 
     Returns:
         H x W int32: 0 on the background, 1 to R on the regions.
@@ -124,7 +127,14 @@ def split_then_merge(mask: BoolArray, mu: float, rule: str) -> Labels:
 
 
 def region_masks(labels: Labels) -> BoolArray:
-    """R x H x W bool masks of an H x W map of regions numbered 1 to R."""
+    """Masks of numbered regions.
+
+    Args:
+        labels: H x W int32: 0 on the background, 1 to R on the regions.
+
+    Returns:
+        R x H x W bool.
+    """
     masks = np.zeros((int(labels.max(initial=0)), *labels.shape), bool)
     y, x = np.nonzero(labels)
     masks[labels[y, x] - 1, y, x] = True

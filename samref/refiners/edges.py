@@ -87,6 +87,9 @@ def edge_support(strength: FloatArray, refined: BoolArray, coarse: BoolArray) ->
         strength: H x W, of `edge_strength`.
         refined: H x W bool, image px.
         coarse: H x W bool, image px.
+
+    Returns:
+        Mean gradients under the disputed parts of both contours, and their distance.
     """
     window = _window(refined | coarse)
     if window is None:

@@ -31,6 +31,9 @@ class Guard:
         confirming: IoU with the coarse mask from which a candidate confirms it; 0: none is asked.
         max_gap: where the coarse mask is confirmed, how much less than the confirming candidate the chosen one may
             agree with it before the coarse mask is kept.
+
+    Raises:
+        ConfigError: for a threshold outside 0 to 1.
     """
 
     enabled: bool
@@ -71,7 +74,16 @@ class Guard:
         return self.enabled and self.confirming > 0
 
     def doubts(self, coarse: BoolArray, refinement: Refinement, k: int) -> bool:
-        """Whether mask k of a refinement is implausible."""
+        """Whether a refined mask is implausible.
+
+        Args:
+            coarse: H x W bool, the coarse mask.
+            refinement: of all masks of the image.
+            k: index of the mask in it.
+
+        Returns:
+            True where the coarse mask should stay.
+        """
         agreement = pair_iou(coarse, refinement.masks[k])
         if agreement < self.min_agreement:
             return True

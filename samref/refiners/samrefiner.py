@@ -39,10 +39,19 @@ CASCADES = ("masks", "box_then_logits", "all_then_logits")
 
 
 class Refiner(Protocol):
-    """Anything that refines masks and is scored by the same protocol. A new one is one file and one yaml."""
+    """Anything that refines masks and is scored by the same protocol. A new one is one class and one yaml."""
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
-        """Refines the coarse masks of one image."""
+        """Refines the coarse masks of one image.
+
+        Args:
+            sample: image, coarse masks and, for analysis, ground truth.
+            keep_candidates: whether `Refinement.candidates` is wanted.
+            keep_logits: whether `Refinement.logits` is wanted.
+
+        Returns:
+            The refined masks, in the sample's order.
+        """
         ...
 
 
@@ -69,6 +78,9 @@ class SAMRefiner:
                 masks), `box_then_logits` (point and box first, later SAM's own low-resolution logits beside them) or
                 `all_then_logits` (all prompts first, later the logits in place of the Gaussian mask).
             chunk_size: masks decoded together at most; bounds memory, never changes results.
+
+        Raises:
+            ConfigError: for an unknown rule or cascade, or a number below 1.
         """
         if iterations < 1 or chunk_size < 1:
             raise ConfigError(
@@ -123,6 +135,9 @@ class SAMRefiner:
                 refinement is implausible), or `overrides`, a list in the command line's grammar
                 (`["prompts.mask.omega=30"]`).
 
+        Returns:
+            The refiner; `refine` does the work.
+
         Raises:
             WeightsError: if the weights cannot be found or verified.
             ConfigError: for an unknown option.
@@ -156,6 +171,9 @@ class SAMRefiner:
             keep_candidates: whether to return the three candidates of each mask.
             keep_logits: whether to return the chosen candidate's logits in image px.
 
+        Returns:
+            The refined masks, N x H x W bool in input order, and what is known of each.
+
         Raises:
             InputError: (a `ValueError`) for a mask of another size or with other values, or a non-RGB image.
 
@@ -173,7 +191,16 @@ class SAMRefiner:
         return result if self.guard is None else self.guard(coarse, result)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
-        """Refines the coarse masks of a data set's sample; see `refine`."""
+        """Refines the coarse masks of a data set's sample. The guard is left to the caller.
+
+        Args:
+            sample: image, coarse masks and, for analysis, ground truth.
+            keep_candidates: whether to return the three candidates of each mask.
+            keep_logits: whether to return the chosen candidate's logits in image px.
+
+        Returns:
+            The refined masks, in the sample's order.
+        """
         watch = Stopwatch(self.backbone.device)
         with torch.inference_mode():
             result = _blank(sample, self.backbone, keep_candidates, keep_logits)
@@ -217,6 +244,9 @@ class SAMRefiner:
             turn: round, from 0.
             low_res_logits: N x 1 x h x w, the chosen candidates of the round before, logit grid; None in round 0 and
                 when the cascade runs on masks.
+
+        Returns:
+            Prompts of the N masks: points and boxes in image px, mask prompts on the logit grid.
         """
         prompts = self.prompts(masks, embedding, Frame(self.backbone.img_size, self.backbone.mask_input_size))
         if self.cascade == "masks" or (turn == 0 and self.cascade == "all_then_logits"):

@@ -90,7 +90,13 @@ LOOKS = {
 
 
 def is_box_like(mask: BoolArray) -> bool:
-    """Whether an H x W mask is a filled upright rectangle or an ellipse.
+    """Whether a mask is a filled upright rectangle or an ellipse.
+
+    Args:
+        mask: H x W bool, image px.
+
+    Returns:
+        False for an empty mask too.
 
     >>> is_box_like(np.ones((20, 30), dtype=bool))
     True
@@ -116,6 +122,9 @@ def estimate(evidence: Sequence[Evidence]) -> Estimate:
 
     Args:
         evidence: of masks spread over the data set, in any order.
+
+    Returns:
+        The source, and the numbers that decided it.
     """
     if len(evidence) < FEWEST:
         return Estimate(AUTO, len(evidence))

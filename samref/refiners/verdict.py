@@ -63,6 +63,9 @@ class Recipe:
         coarse_weight: the coarse mask's share of the vote, in [0, 0.5); from 0.5 on it would always win.
         edges: whether the result must have more edge support than the coarse mask.
         keep: whether the coarse masks stay as they are.
+
+    Raises:
+        ConfigError: for a share outside its range, or unknown combinations.
     """
 
     hypotheses: Sequence[str]
@@ -103,6 +106,9 @@ class Verdict:
             recipes: treatment of each source.
             sample_images: images of the sample at most.
             sample_masks: masks of each of them at most.
+
+        Raises:
+            ConfigError: for an unknown source, a source without a recipe, or a number below 1.
         """
         if source != AUTO and source not in SOURCES:
             raise ConfigError(f"verdict.source is '{source}'; expected auto or one of {', '.join(SOURCES)}")
@@ -168,7 +174,17 @@ class Verdict:
     def evidence(
         self, sample: Sample, embedding: Embedding, backbone: Backbone, excavator: Excavator
     ) -> list[Evidence]:
-        """What some of the masks of an image, spread over it, tell of the source."""
+        """What some of the masks of an image show of the source.
+
+        Args:
+            sample: image and coarse masks; a few of them, spread over the image, are looked at.
+            embedding: of the image.
+            backbone: the frozen model.
+            excavator: the parameters of the prompts.
+
+        Returns:
+            One entry a mask that was looked at.
+        """
         rows = np.flatnonzero([mask.any() for mask in sample.masks])
         if not len(rows):
             return []
@@ -302,6 +318,9 @@ def trust(agreement: float, kept_of_vote: float) -> float:
     Args:
         agreement: mean IoU of the candidates with each other.
         kept_of_vote: IoU of the result with the vote of the candidates alone.
+
+    Returns:
+        The square root of their product, in [0, 1].
     """
     return math.sqrt(min(max(agreement * kept_of_vote, 0.0), 1.0))
 
@@ -314,6 +333,9 @@ def estimate_source(verdict: Verdict, samples: Dataset[Any], backbone: Backbone,
         samples: the data set; what is no `Sample` (a file that could not be read) is left out.
         backbone: the frozen model.
         excavator: the parameters of the prompts.
+
+    Returns:
+        The source, and the numbers that decided it.
     """
     evidence: list[Evidence] = []
     count = len(samples)  # type: ignore[arg-type]  # torch's Dataset leaves its length undeclared

@@ -120,27 +120,40 @@ class Folder(MaskDataset):
         return Sample(image, masks, pairing.image_id, tuple(object_ids), truth=truth, meta=meta)
 
     def image_id(self, index: int) -> str:
-        """Path below the folder of images, without suffix."""
+        """See `MaskDataset`: the path below the folder of images, without suffix."""
         return self.pairings[index].image_id
 
     def sample_files(self, index: int) -> Sequence[Path]:
-        """Image, masks and their ground truth."""
+        """See `MaskDataset`: image, masks and their ground truth."""
         pairing = self.pairings[index]
         truth = [] if self.truth is None else [self.truth / path for path in pairing.truth]
         return (self.images / pairing.image, *(self.masks / path for path in pairing.masks), *truth)
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> OverlapScorer | RegionScorer | None:
-        """IoU and boundary IoU, of each object as a whole."""
+        """See `MaskDataset`: IoU and boundary IoU, of each object with all its regions."""
         if not self.scored:
             return None
         return OverlapScorer() if self.stm is None else RegionScorer()
 
     def outputs(self, index: int) -> tuple[Path, ...]:
-        """The files, below the output folder, that the masks of a sample are written to; nothing is read."""
+        """The files that the masks of a sample are written to; nothing is read.
+
+        Args:
+            index: of the sample, from 0.
+
+        Returns:
+            Paths below the output folder.
+        """
         return self.pairings[index].masks
 
     def writer(self, output: Path) -> MaskWriter:
         """Writes below `output` what lies below the folder of masks.
+
+        Args:
+            output: folder of the refined masks.
+
+        Returns:
+            The writer of one run.
 
         Raises:
             DatasetError: if that would be inside one of the folders of the input.
