@@ -64,6 +64,10 @@ class RunReport(Callback):
         """Everything that could not be refined, with its reason."""
         return self.problems + self.tally.failures
 
+    def warnings(self) -> list[str]:
+        """What had to be decided about images and a person should know of."""
+        return sorted(self.tally.warnings)
+
     def counts(self) -> dict[str, int]:
         """`images, masks, empty, fallback, failed`, and any other flag that was raised."""
         flags = self.tally.flags

@@ -22,6 +22,7 @@ class Tally:
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     images: int = 0
     flags: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
@@ -45,14 +46,15 @@ class Tally:
         """
         if isinstance(sample, Failure) or refinement is None:
             return cls(failures=[sample] if isinstance(sample, Failure) else [])
-        problems = list(sample.meta.get("problems", ()))
+        problems, warnings = (list(sample.meta.get(key, ())) for key in ("problems", "warnings"))
         rows = sample_rows(sample, refinement, columns)
-        return cls(rows, problems, 1, Counter(refinement.flags), Counter(refinement.timing), files or {})
+        return cls(rows, problems, warnings, 1, Counter(refinement.flags), Counter(refinement.timing), files or {})
 
     def add(self, other: Tally) -> None:
         """Adds another tally to this one."""
         self.rows += other.rows
         self.failures += other.failures
+        self.warnings += other.warnings
         self.images += other.images
         self.flags.update(other.flags)
         self.seconds.update(other.seconds)
@@ -62,7 +64,8 @@ class Tally:
         """Plain values, for a journal."""
         failures = [[failure.image_id, failure.reason] for failure in self.failures]
         counters = {"flags": dict(self.flags), "seconds": dict(self.seconds)}
-        return {"rows": self.rows, "failures": failures, "images": self.images, **counters, "files": self.files}
+        seen = {"rows": self.rows, "failures": failures, "warnings": self.warnings, "images": self.images}
+        return {**seen, **counters, "files": self.files}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Tally:
@@ -70,7 +73,7 @@ class Tally:
         failures = [Failure(image_id, reason) for image_id, reason in values["failures"]]
         flags, seconds = Counter(values["flags"]), Counter(values["seconds"])
         files = {str(path): (int(size), str(digest)) for path, (size, digest) in values["files"].items()}
-        return cls(values["rows"], failures, values["images"], flags, seconds, files)
+        return cls(values["rows"], failures, values["warnings"], values["images"], flags, seconds, files)
 
 
 def sample_rows(sample: Sample, refinement: Refinement, columns: dict[str, Any]) -> list[Row]:

@@ -56,10 +56,10 @@ class MaskDataset(Dataset[Sample], ABC):
     which neither changed is not refined again. Whatever else a data set reads is in `input_files`.
 
     A sample's `meta` is its data set's own, for its writer and scorer. Others read these keys of it, where they are
-    there: `problems` (failures of masks that only decoding found; reports count them), `categories` (class of each
-    mask, beside a `label_map`; the gallery shows the ground truth of the class), and, for masks that another tool has
-    refined, `files` and `labels` (mask file and label of each mask) or `records` and `positions` (COCO record of each
-    mask and its place in the file).
+    there: `problems` (failures of masks that only decoding found; reports count them), `warnings` (sentences),
+    `categories` (class of each mask, beside a `label_map`; the gallery shows the ground truth of the class), and, for
+    masks that another tool has refined, `files` and `labels` (mask file and label of each mask) or `records` and
+    `positions` (COCO record of each mask and its place in the file).
 
     Attributes:
         name: option name of the config group.
@@ -67,6 +67,8 @@ class MaskDataset(Dataset[Sample], ABC):
             `semantic` (mIoU), `boundary_accuracy` (IoU and mBA), or `none` where there is no ground truth.
         keep_logits: whether scorer or writer need the refined masks' logits, H x W each.
         problems: what was found wrong before any sample was read; it does not stop the run.
+        warnings: sentences on what had to be decided and a person should know of, such as ids of another type; what
+            concerns one sample is in its `meta["warnings"]`. The screen and report.json show all.
         output: folder for the refined masks that the user named, or None: they go into the run's folder.
     """
 
@@ -74,6 +76,7 @@ class MaskDataset(Dataset[Sample], ABC):
     protocol: str = "overlap"
     keep_logits: bool = False
     problems: Sequence[Failure] = ()
+    warnings: Sequence[str] = ()
     output: Path | None = None
 
     @abstractmethod

@@ -139,6 +139,7 @@ def _run_in(
         "metrics": evaluator.scores,
         "counts": summary.counts(),
         "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.failures()],
+        "warnings": [*dataset.warnings, *summary.warnings()],
         "adaption": adaption,
         "source": None if source is None else asdict(source),
         "timing": {**summary.timing(), "wall": time.perf_counter() - clock},

@@ -1,19 +1,21 @@
-"""COCO's two kinds of JSON files - annotations and results - and where the images they name lie."""
+"""COCO's two kinds of JSON files - annotations and results - and what they call their images."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from samref.errors import DatasetError
+from samref.io.coco_ids import ImageId, plain_id
+from samref.io.image_folder import is_number
 
 Record = dict[str, Any]
-ImageId = int | str
+
+_COCO_2014 = re.compile(r"(?:.*/)?COCO_(?:train|val|test)2014_(\d{12}\.jpg)")
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,12 @@ def read_image_ids(path: str | Path) -> set[ImageId]:
         if not Path(path).is_file():
             raise DatasetError(f"{path} is missing; expected a list of image ids ({option}=FILE)")
         try:
-            lines = Path(path).read_text(encoding="utf-8").split()
+            lines = Path(path).read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
             raise DatasetError(
                 f"{path} cannot be read ({error}); expected a list of image ids ({option}=FILE)"
             ) from None
-        ids: set[ImageId] = {int(line) if _is_number(line) else line for line in lines}
+        ids: set[ImageId] = {int(line) if is_number(line) else line for line in lines}
     else:
         data = read_json(path, option)
         entries = data["images"] if isinstance(data, dict) and isinstance(data.get("images"), list) else data
@@ -119,78 +121,33 @@ def read_json(path: str | Path, option: str) -> Any:
         DatasetError: if it is missing or not JSON, naming the option that gives another one.
     """
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            return json.load(file)
+        # From bytes, which are read as UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+        return json.loads(Path(path).read_bytes())
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); give the file with {option}=FILE") from None
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} is not JSON ({error}); download it again or give another {option}=FILE") from None
+        raise DatasetError(f"{path} is not JSON ({error}); give another file with {option}=FILE") from None
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """Finds the file of an image record, by the names that COCO, LVIS v0.5 and LVIS v1 use.
+def image_names(record: Mapping[str, Any]) -> list[str | int]:
+    """What the file of an image record may be called: see `ImageFolder.locate`.
 
-    Attributes:
-        folder: with the images in it or, for LVIS, with `train2017` and `val2017` in it.
+    A record that names its file is not looked for by anything else; the number of an id is used only where there is no
+    name. COCO renamed its files in 2017, and LVIS has the older name (v0.5) or an address alone (v1).
     """
-
-    folder: Path
-
-    def find(self, record: Mapping[str, Any]) -> Path | None:
-        """The file of an image record, or None."""
-        for name in filter(self._holds, _names(record)):
-            parent = str(PurePosixPath(name).parent)
-            if PurePosixPath(name).name in self._listing(parent):
-                return self.folder / name
-        return self._by_number.get(record.get("id"))
-
-    def _holds(self, name: str) -> bool:
-        # Files of strangers must not have pictures from elsewhere on the disk read and shown.
-        root = os.path.abspath(self.folder)
-        return os.path.normpath(os.path.join(root, name)).startswith(os.path.join(root, ""))
-
-    def _listing(self, parent: str) -> frozenset[str]:
-        # One listing of a folder of 118,000 images is far cheaper than asking for each of them.
-        if parent not in self._listings:
-            try:
-                self._listings[parent] = frozenset(path.name for path in (self.folder / parent).iterdir())
-            except (OSError, ValueError):  # not there, not to be read, or no name that a folder can have
-                self._listings[parent] = frozenset()
-        return self._listings[parent]
-
-    @cached_property
-    def _listings(self) -> dict[str, frozenset[str]]:
-        return {}
-
-    @cached_property
-    def _by_number(self) -> dict[Any, Path]:
-        paths = [self.folder / name for name in sorted(self._listing("."))]
-        numbered = {int(path.stem): path for path in paths if _is_number(path.stem)}
-        return {**{path.stem: path for path in paths}, **numbered}
-
-
-def _is_number(text: str) -> bool:
-    # `isdigit` alone is true of ², which is none; Python refuses numbers of more than 4300 digits.
-    return text.isascii() and text.isdigit() and len(text) < 1000
-
-
-def _names(record: Mapping[str, Any]) -> Iterator[str]:
-    file_name, url = record.get("file_name"), record.get("coco_url")
-    if isinstance(file_name, str):
-        yield file_name
-        # LVIS v0.5 has COCO 2014's names (COCO_val2014_000000011813.jpg) for files that COCO 2017 renamed.
-        yield PurePosixPath(file_name).name.rpartition("_")[2]
-    if isinstance(url, str):
-        *_, split, name = ("", *PurePosixPath(url).parts)
-        yield name
-        yield f"{split}/{name}"
+    name, url, image_id = record.get("file_name"), record.get("coco_url"), plain_id(record.get("id"))
+    if isinstance(name, str) and name:
+        renamed = _COCO_2014.fullmatch(name)
+        return [name, renamed[1], *([url] if isinstance(url, str) else [])] if renamed else [name]
+    if isinstance(url, str) and url:
+        return [url]
+    return [] if image_id is None else [image_id]
 
 
 def _listed_id(entry: Any, path: str | Path) -> ImageId:
-    value = entry.get("image_id", entry.get("id")) if isinstance(entry, dict) else entry
-    if not isinstance(value, (int, str)):
+    value = plain_id(entry.get("image_id", entry.get("id")) if isinstance(entry, dict) else entry)
+    if value is None:
         raise DatasetError(
-            f"{path} lists {value!r} as an image id; expected a number or a name (dataset.image_ids=FILE)"
+            f"{path} lists {str(entry)[:60]} as an image id; expected a number or a name (dataset.image_ids=FILE)"
         )
     return value

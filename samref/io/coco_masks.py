@@ -12,13 +12,17 @@ from skimage.measure import find_contours
 
 from samref.errors import InputError
 from samref.geometry.masks import tight_box
+from samref.io.coco_ids import plain_id, whole_number
 from samref.structures import BoolArray, IntArray
 
-Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
+Segmentation = Sequence[Any] | Mapping[str, Any]
 
 # A polygon that reaches farther than this many image sides is broken; rasterizing it would cost memory by its length.
 FARTHEST = 4
 MOST_PIXELS = 1 << 32
+# Polygons within so many pixels of the corner, in an image of this many, are rather fractions of its sides.
+FRACTION, FRACTION_OF = 1.5, 16
+EXPECTED = "expected a list of polygons, each a list of numbers: [[x, y, x, y, x, y, ...], ...]"
 # Deviation in px up to which points of an outline are one line; from 0.3 on pixels change sides.
 STRAIGHT = 0.2
 
@@ -27,8 +31,8 @@ def check_segmentation(segmentation: Any, size: tuple[int, int] | None) -> None:
     """Finds what can be found without decoding: kind, sizes, ranges.
 
     Args:
-        segmentation: polygons `[[x, y, x, y, ...], ...]` in image px, pixel borders being integers, or run lengths
-            `{"size": [H, W], "counts": str | list}`.
+        segmentation: polygons `[[x, y, x, y, ...], ...]` in image px, pixel borders being integers, also a single one
+            `[x, y, x, y, ...]` or with points as pairs, or run lengths `{"size": [H, W], "counts": str | list}`.
         size: (H, W) of the image, or None where only the file itself has it.
 
     Raises:
@@ -77,7 +81,7 @@ def as_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
         counts = segmentation["counts"]
         _check_sum(_counts(counts), size)
         if isinstance(counts, list):
-            return dict(coco_mask.frPyObjects({"size": [*size], "counts": counts}, *size))
+            return dict(coco_mask.frPyObjects({"size": [*size], "counts": _counts(counts).tolist()}, *size))
         return {"size": [*size], "counts": counts}
     if not isinstance(segmentation, list):
         raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
@@ -102,7 +106,7 @@ def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
         return encode_rle(mask)
     polygons = encode_polygons(mask)
     if mask.any() and (decode(polygons, mask.shape) == mask).all():
-        return polygons
+        return _nested_like(polygons, original)
     return encode_rle(mask)
 
 
@@ -138,8 +142,9 @@ def _check_rle(rle: Mapping[str, Any], size: tuple[int, int] | None) -> None:
         raise InputError(f"run lengths have the keys {sorted(rle)}; expected size and counts")
     if not isinstance(rle["counts"], (str, bytes, list)):
         raise InputError(f"counts of the run lengths are a {type(rle['counts']).__name__}; expected text or a list")
-    if size is not None and rle["size"] not in ([*size], size):
-        raise InputError(f"run lengths are of size {rle['size']}; expected the image's {[*size]} (H, W)")
+    sides = [whole_number(side) for side in rle["size"]] if isinstance(rle["size"], (list, tuple)) else None
+    if size is not None and sides != [*size]:
+        raise InputError(f"run lengths are of size {str(rle['size'])[:40]}; expected the image's {[*size]} (H, W)")
 
 
 def _valid_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
@@ -150,13 +155,16 @@ def _valid_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> li
     return valid
 
 
-def _finite_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
-    valid = [polygon for polygon in polygons if isinstance(polygon, list) and len(polygon) >= 6]
-    valid = [polygon for polygon in valid if len(polygon) % 2 == 0]
+def _finite_polygons(segmentation: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
+    polygons = _flat_polygons(segmentation)
+    valid = [polygon for polygon in polygons if len(polygon) >= 6]
     if not valid:
         raise InputError(f"no polygon of three points or more among {len(polygons)}")
     if not all(isinstance(value, (int, float)) for polygon in valid for value in polygon):
         raise InputError("a polygon holds something else than numbers")
+    odd = next((len(polygon) for polygon in valid if len(polygon) % 2), None)
+    if odd is not None:
+        raise InputError(f"a polygon has {odd} numbers, which are no pairs of x and y")
     try:
         numbers = np.array([value for polygon in valid for value in polygon], dtype=np.float64)
     except OverflowError:
@@ -164,7 +172,65 @@ def _finite_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> l
     low, high = numbers.min(), numbers.max()
     if size is not None and not max(abs(low), abs(high)) <= FARTHEST * min(max(size), MOST_PIXELS):
         raise InputError(f"a polygon has coordinates from {low:g} to {high:g}; the image is {size} (H, W)")
+    if size is not None and max(abs(low), abs(high)) <= FRACTION and max(size) >= FRACTION_OF:
+        raise InputError(
+            f"coordinates from {low:g} to {high:g} are fractions of the image's sides; expected pixels of the image of "
+            f"{size} (H, W): multiply x by its width and y by its height"
+        )
     return valid
+
+
+def _flat_polygons(segmentation: Sequence[Any]) -> list[list[float]]:
+    """Polygons as lists of numbers, whatever they are nested in."""
+    nesting = _nesting(segmentation)
+    if nesting == "numbers":
+        return [list(segmentation)]
+    if nesting == "points":
+        return [_chained(segmentation)]
+    if nesting == "lists of points":
+        return [_chained(polygon) for polygon in segmentation]
+    return list(segmentation)
+
+
+def _nesting(segmentation: Sequence[Any]) -> str:
+    """How the numbers of polygons are nested; `polygons` is COCO's own way."""
+    if segmentation and all(_is_plain(value) for value in segmentation):
+        return "numbers"
+    if all(isinstance(part, list) for part in segmentation):
+        if len(segmentation) > 2 and all(_is_point(part) for part in segmentation):
+            return "points"
+        if all(_is_plain(value) for part in segmentation for value in part):
+            return "polygons"
+        if all(_is_point(point) for part in segmentation for point in part):
+            return "lists of points"
+    kinds = sorted({type(part).__name__ for part in segmentation})
+    raise InputError(f"segmentation is a list of {' and '.join(kinds)} that are no polygons; {EXPECTED}")
+
+
+def _nested_like(polygons: list[list[float]], original: Segmentation) -> Segmentation:
+    """Polygons in the nesting in which others came; where that holds one alone, several are nested as in COCO."""
+    nesting = _nesting(list(original))
+    if nesting == "lists of points":
+        return [_paired(polygon) for polygon in polygons]
+    if len(polygons) == 1 and nesting != "polygons":
+        return polygons[0] if nesting == "numbers" else _paired(polygons[0])
+    return polygons
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, (list, Mapping))
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_plain(number) for number in value)
+
+
+def _chained(points: Sequence[Any]) -> list[float]:
+    return [number for point in points for number in point]
+
+
+def _paired(polygon: Sequence[float]) -> list[list[float]]:
+    return [[x, y] for x, y in zip(polygon[0::2], polygon[1::2], strict=True)]
 
 
 def _meets(polygon: Sequence[float], size: tuple[int, int]) -> bool:
@@ -180,9 +246,10 @@ def _counts(counts: str | bytes | list[int]) -> IntArray:
     """
     if isinstance(counts, list):
         # numpy would cut fractions off and read numbers out of text.
-        if not all(type(count) is int and abs(count) < MOST_PIXELS for count in counts):
+        whole = [plain_id(count) if isinstance(count, float) else count for count in counts]
+        if not all(type(count) is int and abs(count) < MOST_PIXELS for count in whole):
             raise InputError("the run lengths hold something else than whole numbers, or too large ones")
-        return np.array(counts, dtype=np.int64)
+        return np.array(whole, dtype=np.int64)
     try:
         data = counts.encode("ascii") if isinstance(counts, str) else counts
     except UnicodeEncodeError:

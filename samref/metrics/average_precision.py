@@ -170,7 +170,7 @@ def _content(ground_truth: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
         content: Any = ground_truth
     else:
         try:
-            content = json.loads(Path(ground_truth).read_text(encoding="utf-8"))
+            content = json.loads(Path(ground_truth).read_bytes())
         except (OSError, ValueError) as error:
             raise InputError(f"{ground_truth} cannot be read as an annotations file: {error}") from error
     if not isinstance(content, Mapping) or "images" not in content or "categories" not in content:

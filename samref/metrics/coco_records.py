@@ -9,6 +9,7 @@ from typing import Any
 from pycocotools import mask as mask_codec
 
 from samref.errors import InputError
+from samref.io.coco_ids import plain_id, whole_number
 from samref.io.coco_masks import as_rle
 from samref.io.images import MAX_PIXELS
 
@@ -16,6 +17,8 @@ Record = dict[str, Any]
 FREQUENCIES = ("r", "c", "f")
 FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
 RunLengths = dict[str, Any]
+# What the evaluation looks up in each record of each part of a file.
+FIELDS = {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 
 
 def ground_truth_records(content: Mapping[str, Any], image_ids: Iterable[Any] | None) -> tuple[Record, dict[Any, int]]:
@@ -33,7 +36,7 @@ def ground_truth_records(content: Mapping[str, Any], image_ids: Iterable[Any] | 
     Raises:
         InputError: if a segment cannot be read or an image has no size.
     """
-    _demand_records(content)
+    content = plain_content(content)
     allowed = None if image_ids is None else set(image_ids)
     # An image that is listed twice counts once, by its first record; data sets read it so, too.
     images = list({image["id"]: image for image in reversed(content["images"])}.values())[::-1]
@@ -137,6 +140,29 @@ def check_ground_truth(content: Any) -> None:
     ground_truth_records(content, None)
 
 
+def plain_content(content: Mapping[str, Any]) -> Record:
+    """The content of an annotations file with ids and sizes as numbers, whether they came as numbers or as text.
+
+    Raises:
+        InputError: if a record lacks what the evaluation looks up.
+    """
+    parts = {
+        part: [_plain(record, part) for record in content.get(part, [])]
+        if isinstance(content.get(part, []), list)
+        else None
+        for part in FIELDS
+    }
+    plain = {**content, **{part: content[part] if records is None else records for part, records in parts.items()}}
+    _demand_records(plain)
+    known = {image["id"] for image in plain["images"]}
+    for annotation in plain["annotations"]:
+        other = str(annotation["image_id"]) if isinstance(annotation["image_id"], int) else None
+        number = whole_number(annotation["image_id"])
+        if annotation["image_id"] not in known:
+            annotation["image_id"] = next((i for i in (number, other) if i in known), annotation["image_id"])
+    return plain
+
+
 def is_category(value: Any) -> bool:
     """Whether evaluators can use this id for a category."""
     return type(value) is int and abs(value) < 1 << 31
@@ -152,8 +178,7 @@ _LARGEST = 1e300
 
 def _demand_records(content: Mapping[str, Any]) -> None:
     """That every record has the fields that the evaluation looks up; later faults would cost a finished run."""
-    fields = {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id",)}
-    for part, names in fields.items():
+    for part, names in FIELDS.items():
         records = content.get(part, [])
         if not isinstance(records, list):
             raise InputError(f"{part} of the ground truth is a {type(records).__name__}; expected a list")
@@ -166,6 +191,21 @@ def _demand_records(content: Mapping[str, Any]) -> None:
                         f"record {place} of the ground truth's {part} has the {name} {str(value)[:40]!r}; "
                         f"expected {'a number' if numbered else 'a number or a name'}: correct or remove that record"
                     )
+
+
+def _plain(record: Any, part: str) -> Any:
+    """A copy of a record, ids and sizes as they are compared; whatever is none of these stays, and is refused."""
+    if not isinstance(record, Mapping):
+        return record
+    found = dict(record)
+    numbers = ("category_id", "height", "width", *(("id",) if part == "categories" else ()))
+    for name in ("id", "image_id"):
+        plain = plain_id(found.get(name))
+        found |= {} if plain is None else {name: plain}
+    for name in numbers:
+        number = whole_number(found.get(name))
+        found |= {} if number is None else {name: number}
+    return found
 
 
 def _with_known(image: Mapping[str, Any], categories: Iterable[Mapping[str, Any]]) -> Record:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from samref.errors import InputError
 from samref.io.coco_files import Record, read_coco
+from samref.io.coco_ids import plain_id
 from samref.io.coco_masks import check_segmentation, decode
 from samref.structures import BoolArray, Sample
 
@@ -34,7 +36,7 @@ class RecordMasks:
         for record in self._records:
             if not isinstance(record, dict):
                 raise InputError(f"{path} holds the record {str(record)[:60]}; expected objects with an image_id")
-            self._of_image[str(record.get("image_id"))].append(record)
+            self._of_image[_text(record.get("image_id"))].append(record)
 
     def open(self, sample: Sample) -> Callable[[int], BoolArray]:
         """See `samref.refiners.external.MaskSource`."""
@@ -52,17 +54,17 @@ class RecordMasks:
         return read
 
     def _match(self, sample: Sample) -> list[Record]:
-        found, coarse = self._of_image.get(str(sample.image_id), []), sample.meta.get("records", ())
+        found, coarse = self._of_image.get(_text(sample.image_id), []), sample.meta.get("records", ())
         # Ids of any kind are compared as text: a damaged file may hold some that cannot be looked up.
-        by_id = {str(record["id"]): record for record in found if "id" in record}
-        if coarse and all("id" in record and str(record["id"]) in by_id for record in coarse):
-            matched = [by_id[str(record["id"])] for record in coarse]
+        by_id = {_text(record["id"]): record for record in found if "id" in record}
+        if coarse and all("id" in record and _text(record["id"]) in by_id for record in coarse):
+            matched = [by_id[_text(record["id"])] for record in coarse]
         elif len(found) == len(sample.masks):
             matched = found
         else:
             matched = self._by_place(sample, len(found))
         for row, (ours, theirs) in enumerate(zip(coarse, matched, strict=False)):
-            if ours.get("category_id") != theirs.get("category_id", ours.get("category_id")):
+            if _text(ours.get("category_id")) != _text(theirs.get("category_id", ours.get("category_id"))):
                 raise InputError(
                     f"{self.path}: mask {row} of image {sample.image_id} has category {theirs['category_id']}, the "
                     f"coarse mask {ours['category_id']}; expected the records of an image in the coarse masks' order"
@@ -73,9 +75,14 @@ class RecordMasks:
         places = sample.meta.get("positions", ())
         if places and places[-1] < len(self._records):
             matched = [self._records[place] for place in places]
-            if all(str(record.get("image_id")) == str(sample.image_id) for record in matched):
+            if all(_text(record.get("image_id")) == _text(sample.image_id) for record in matched):
                 return matched
         raise InputError(
             f"{self.path} has {count} masks of image {sample.image_id}, expected {len(sample.masks)}, one for each "
             "coarse mask in their order, or the coarse masks' ids"
         )
+
+
+def _text(value: Any) -> str:
+    plain = plain_id(value)
+    return str(value if plain is None else plain)

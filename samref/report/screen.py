@@ -8,6 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+# Warnings on the screen; all are in report.json.
+SHOWN = 10
+
 
 def print_report(report: dict[str, Any], console: Console | None = None, brief: bool = False) -> None:
     """Prints one report.
@@ -28,12 +31,23 @@ def print_report(report: dict[str, Any], console: Console | None = None, brief: 
     rate = f", {timing['masks_per_second']:.1f} masks/s" if "masks_per_second" in timing else ""
     spent = "" if timing["total"] is None else f" in {timing['total']:.1f} s of refinement"
     console.print(f"{totals}{spent}{rate}", highlight=False)
+    for warning in short(report.get("warnings", []), "more warnings in report.json"):
+        console.print(f"  warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     for failure in report["failures"]:
         console.print(f"  failed: {failure['image']}: {failure['reason']}", highlight=False, markup=False)
     for name, path in left_behind(report).items():
         console.print(f"{name}: {path}", highlight=False, markup=False, soft_wrap=True)
     again = "already finished (force=true runs it again): " if report.get("reused") else "report: "
     console.print(f"{again}{report['folder']}/report.json", highlight=False, soft_wrap=True)
+
+
+def short(sentences: list[str], rest: str) -> list[str]:
+    """The first sentences, and how many more there are.
+
+    >>> short(["a", "b"], "more")
+    ['a', 'b']
+    """
+    return sentences if len(sentences) <= SHOWN else [*sentences[:SHOWN], f"{len(sentences) - SHOWN} {rest}"]
 
 
 def left_behind(report: dict[str, Any]) -> dict[str, Path]:

@@ -16,7 +16,8 @@ from filelock import FileLock
 from samref.datasets.dataset import MaskWriter
 from samref.errors import OutputError
 from samref.io.atomic import append_sealed, note_growing, sealed_lines, write_text
-from samref.io.coco_files import CocoFile, ImageId, Record
+from samref.io.coco_files import CocoFile, Record
+from samref.io.coco_ids import ImageId
 from samref.structures import REFINED, BoolArray, Refinement, Sample
 
 JOURNAL = ".journal"

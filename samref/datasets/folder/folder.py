@@ -18,8 +18,9 @@ from samref.datasets.folder.mask_files import (
     write_binary_like,
     write_labels_like,
 )
-from samref.datasets.folder.matching import Pairing, list_images, pair_files
+from samref.datasets.folder.matching import Pairing, pair_files
 from samref.errors import ConfigError, DatasetError, InputError
+from samref.io.image_folder import list_images
 from samref.io.images import printable, read_image
 from samref.metrics.scorers import OverlapScorer, RegionScorer
 from samref.prompts.split_then_merge import SplitThenMerge

@@ -6,11 +6,12 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from samref.io.images import IMAGE_SUFFIXES, printable
+from samref.io.image_folder import natural
+from samref.io.images import printable
 from samref.structures import Failure
 
 _NUMBERED = re.compile(r"(.+)_\d+", re.DOTALL)
@@ -67,7 +68,7 @@ def pair_files(
         if key not in owned:
             problems.append(Failure(_text(image), f"image {printable(image)} has no mask of its name"))
             continue
-        mine = sorted(owned[key], key=_natural)
+        mine = sorted(owned[key], key=natural)
         lacking = [] if truths is None else [path for path in mine if _key(path) not in truths]
         if lacking:
             problems.append(Failure(_text(image), f"mask {printable(lacking[0])} has no ground truth of its name"))
@@ -75,28 +76,6 @@ def pair_files(
         true_masks = () if truths is None else tuple(truths[_key(path)] for path in mine)
         pairings.append(Pairing(_text(image), image, tuple(mine), true_masks))
     return pairings, problems
-
-
-def list_images(root: Path, without: Collection[Path] = ()) -> list[Path]:
-    """Paths below `root` of all image files in it and in folders inside, in the order of names.
-
-    Links to folders are followed unless they lead back to a folder they lie in. Hidden files are left out, and so are
-    the folders `without` (resolved paths) where they lie inside.
-    """
-    return sorted(_walk(root, {os.path.realpath(path) for path in without}), key=_natural)
-
-
-def _walk(root: Path, without: Collection[str]) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root, followlinks=True):
-        above = {os.path.realpath(part) for part in (Path(folder), *Path(folder).parents)}
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) not in above.union(without)
-        ]
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                yield Path(os.path.relpath(os.path.join(folder, name), root))
 
 
 def _unambiguous(paths: Iterable[Path], what: str, problems: list[Failure]) -> dict[str, Path]:
@@ -131,9 +110,3 @@ def _composed(name: str) -> str:
 
 def _text(path: Path) -> str:
     return printable(os.path.splitext(path.as_posix())[0])
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Sorts `a_2` before `a_10`."""
-    words = re.split(r"([0-9]+)", path.as_posix())
-    return [(int(word), "") if k % 2 else (-1, word) for k, word in enumerate(words)], path.as_posix()

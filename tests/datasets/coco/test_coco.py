@@ -129,7 +129,7 @@ def test_a_missing_image_file_costs_that_image_only(coco):
     (coco.images / "000000000001.jpg").unlink()
     data = dataset(coco)
     assert [data.image_id(k) for k in range(len(data))] == [2]
-    assert "2 masks stay as they are" in reasons(data)[0]
+    assert "masks that stay as they are: 2" in reasons(data)[0]
 
 
 def test_an_image_listed_twice_is_reported(coco):

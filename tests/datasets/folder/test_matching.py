@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samref.datasets.folder.matching import list_images, pair_files
+from samref.datasets.folder.matching import pair_files
+from samref.io.image_folder import list_images
 
 
 def paths(*names):
@@ -69,32 +70,6 @@ def test_every_file_is_paired_once_or_reported_once(images, masks):
     assert len(set(used[1])) == len(used[1])
     words = " ".join(p.reason for p in problems).replace(",", " ").replace(";", " ").split()
     assert sorted([*used[0], *used[1], *(word for word in words if "." in word)]) == sorted([*images, *masks])
-
-
-def test_hidden_and_other_files_are_no_images(tmp_path):
-    for name in ("b10.JPG", "b9.Tiff", "sub/c.webp", ".hidden.png", ".cache/d.png", "notes.txt", "._a.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert [str(path) for path in list_images(tmp_path)] == ["b9.Tiff", "b10.JPG", "sub/c.webp"]
-
-
-def test_linked_folders_are_followed_but_never_in_circles(tmp_path):
-    (tmp_path / "root" / "sub").mkdir(parents=True)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "x.png").touch()
-    (tmp_path / "root" / "sub" / "up").symlink_to(tmp_path / "root")
-    (tmp_path / "root" / "linked").symlink_to(tmp_path / "other")
-    (tmp_path / "other" / "back").symlink_to(tmp_path / "root")
-    (tmp_path / "root" / "broken.png").symlink_to(tmp_path / "nowhere.png")
-    found = [str(path) for path in list_images(tmp_path / "root")]
-    assert found == ["broken.png", "linked/x.png"]
-
-
-def test_a_folder_of_masks_inside_that_of_images_is_not_searched_for_images(tmp_path):
-    for name in ("a.jpg", "masks/a.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert list_images(tmp_path, [tmp_path / "masks"]) == [Path("a.jpg")]
 
 
 def test_names_that_are_not_utf8_pair_and_get_an_id_any_file_can_hold(tmp_path):
