@@ -164,13 +164,14 @@ class Refinement:
         iou_predictions: N x 3 float32, of the three candidates.
         prompts: the prompts of the last round.
         flags: N strings: `refined`, `empty` (the coarse mask was empty and stays so), `fallback` (the
-            refinement came out empty and the coarse mask was kept), `kept` (guard or verdict kept the coarse mask).
+            refinement came out empty and the coarse mask was kept), `kept` (guard, verdict or the refiner itself
+            kept the coarse mask).
         candidate_iou: N x 3 float64, IoU of the three candidates with `truth`, where truth was given.
         coarse_iou: N x 3 float64, IoU of the three candidates with the coarse masks, only where needed; NaN
             for masks that were empty.
         candidates: N x 3 x H x W bool, only with `keep_candidates`.
         logits: N x H x W float32 of the chosen candidate, only with `keep_logits` (semantic merging).
-        reasons: N sentences, why each mask came out as it did, where a verdict was passed.
+        reasons: N sentences, why each mask came out as it did, where a verdict was passed or the refiner kept some.
         scores: N float32 in [0, 1], how much each mask is trusted, where a verdict was passed; lowest = look at first.
         rejected: by row, the H x W bool refinement that guard or verdict decided against; only `kept` masks have one.
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.

@@ -84,8 +84,10 @@ def sample_rows(sample: Sample, refinement: Refinement, columns: dict[str, Any])
         row |= {key: _number(values[k]) for key, values in columns.items()}
         row |= {"chosen": int(refinement.chosen[k]), "predicted_iou": _number(refinement.predicted_iou[k])}
         row |= {f"predicted_iou_{c}": _number(refinement.iou_predictions[k, c]) for c in range(3)}
-        if refinement.reasons is not None and refinement.scores is not None:
-            row |= {"score": _number(refinement.scores[k]), "reason": refinement.reasons[k]}
+        if refinement.scores is not None:
+            row["score"] = _number(refinement.scores[k])
+        if refinement.reasons is not None:
+            row["reason"] = refinement.reasons[k]
         rows.append(row | _prompt_columns(refinement, k))
     return rows
 

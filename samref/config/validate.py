@@ -21,6 +21,7 @@ class RunOptions(TypedDict):
     name: str | int
     form: str
     seed: int
+    mask_kind: str
     limit: int | None
     on_error: str
     num_workers: int

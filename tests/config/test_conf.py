@@ -17,6 +17,7 @@ from samref.prompts.excavation import Excavator
 from samref.refiners.guard import Guard
 from samref.refiners.verdict import Verdict
 from tests.miniatures import make_world
+from tests.refiners.segrefiner.test_modes import Blurring
 
 FOLDERS = sorted(path.name for path in config_dir().iterdir() if path.is_dir())
 
@@ -86,6 +87,7 @@ def test_the_protocol_of_a_data_set_comes_with_it(option):
 @parametrize("refiner")
 def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
     monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)
+    monkeypatch.setattr("samref.refiners.segrefiner.refiner.load_network", lambda *_: Blurring())
     own = {"external": [f"refiner.masks={tmp_path}"]}
     grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
     refiner = build_refiner(chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid)))

@@ -6,10 +6,12 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from samref.config.compose import compose_config
 from samref.engine import runner
 from samref.errors import ConfigError, InputError
+from samref.refiners.segrefiner.unet import DenoisingUNet
 from tests.factories import make_davis, make_davis585
 from tests.factories_benchmarks import make_big, make_coco, make_voc
 
@@ -62,6 +64,22 @@ def run(tmp_path):
         return runner.run(compose_config([*made[dataset], "backbone=tiny", *quiet, *overrides]))
 
     return go
+
+
+def test_a_mode_follows_the_kind_of_masks(run, tmp_path):
+    torch.manual_seed(0)
+    state = {f"denoise_model.{key}": value for key, value in DenoisingUNet(32).state_dict().items()}
+    torch.save(state, tmp_path / "any.pth")
+    options = ["refiner=segrefiner", f"refiner.weights={tmp_path / 'any.pth'}", "refiner.size=32", "+refiner.width=32"]
+    modes = {dataset: run(dataset, *options, "refiner.min_area=1") for dataset in ("davis585", "voc", "big")}
+    assert {name: report["config"]["refiner"]["mode"] for name, report in modes.items()} == {
+        "davis585": "instance",
+        "voc": "semantic",
+        "big": "semantic",
+    }
+    for report in modes.values():
+        assert report["timing"]["decode"] > 0
+        assert "backbone" not in report["config"]["hydra_choices"]
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from samref.backbones.weights.by_hand import HAND_FETCHED, HandFetched, finding
 from samref.backbones.weights.fetch import find_weights
 from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_for
 from samref.backbones.weights.store import cached_paths, locked, remove, verified
@@ -23,15 +24,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m samref.backbones.weights",
         description="Fetch, list and verify the published weights. They are kept in $SAMREF_CACHE, else in the "
-        "platform's cache folder.",
+        "platform's cache folder. Those of other refiners are fetched by hand: their names print from where.",
     )
-    parser.add_argument("name", nargs="?", help=f"backbone to fetch: {', '.join(CHECKPOINTS)}")
+    names = f"backbone to fetch: {', '.join(CHECKPOINTS)}; or another refiner's: {', '.join(HAND_FETCHED)}"
+    parser.add_argument("name", nargs="?", help=names)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="what is published and what is cached")
     what.add_argument("--verify", action="store_true", help="check the hash of every cached file, or of NAME's")
     chosen = parser.parse_args(arguments)
     if not (chosen.list or chosen.verify or chosen.name):
         parser.error("give the name of a backbone, --list or --verify")
+    if chosen.name in HAND_FETCHED:
+        entry = HAND_FETCHED[chosen.name]
+        return verify_by_hand(entry) if chosen.verify else describe(entry)
     try:
         entries = [checkpoint_for(chosen.name)] if chosen.name else list(CHECKPOINTS.values())
         if chosen.list:
@@ -58,7 +63,44 @@ def show(entries: list[Checkpoint]) -> int:
     for credit in dict.fromkeys(entry.credit for entry in entries):
         names = ", ".join(entry.name for entry in entries if entry.credit == credit)
         console.print(f"{names}: {credit}", soft_wrap=True)
+    if len(entries) > 1:
+        by_hand = Table("by hand", "used by", "licence of code", "of weights", "there", box=None)
+        for other in HAND_FETCHED.values():
+            there = "yes" if other.path.exists() else "-"
+            by_hand.add_row(other.name, other.family.option, other.code_licence, other.licence, there)
+        for column in by_hand.columns[:2]:
+            column.no_wrap = True
+        console.print(by_hand)
     return 0
+
+
+def describe(entry: HandFetched) -> int:
+    """Prints all that is known of a checkpoint that is fetched by hand, and where it belongs."""
+    size = f"{entry.size:,} bytes" if entry.size else "size not published"
+    partial = entry.sha256 is not None and len(entry.sha256) < 64
+    known = f"sha256 {'begins ' if partial else ''}{entry.sha256}" if entry.sha256 else "hash not published"
+    known += " (reported, not by its authors)" if entry.reported else ""
+    lines = {
+        entry.name: f"{entry.family.title}, trained on {entry.trained_on}, for {entry.family.option} {entry.options}",
+        "from": entry.address,
+        "file": f"{entry.filename}, {size}, {known}",
+        "put it": f"{entry.path}, or anywhere and give refiner.weights=FILE",
+        "there": finding(entry)[1],
+        "licence": f"code {entry.code_licence}; weights {entry.licence}",
+        "cite": entry.credit,
+        "terms": entry.terms,
+    }
+    for name, text in lines.items():
+        if text:
+            console.print(f"{name + ':':<{len(entry.name) + 2}}{text}", soft_wrap=True, markup=False)
+    return 0
+
+
+def verify_by_hand(entry: HandFetched) -> int:
+    """Prints what is found of a checkpoint that is fetched by hand; 1 where it is missing or not the known one."""
+    right, text = finding(entry)
+    console.print(f"{entry.name}: {text}", soft_wrap=True, markup=False)
+    return int(not right)
 
 
 def verify(entries: list[Checkpoint], demand_one: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -48,8 +48,12 @@ def content_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def read_state_dict(path: Path) -> StateDict:
+def read_state_dict(path: Path, wrappers: Sequence[str] = ()) -> StateDict:
     """Reads a `.safetensors` file, or any other as a torch checkpoint with `weights_only=True`.
+
+    Args:
+        path: of the file.
+        wrappers: keys under which trainers put a state dict beside what else they save.
 
     Raises:
         WeightsError: when the file is damaged or holds anything but named tensors.
@@ -66,19 +70,23 @@ def read_state_dict(path: Path) -> StateDict:
             f"cannot read {path} as a checkpoint ({reason}): it is damaged, or holds more than names and tensors; "
             "expected a state dict saved by torch or safetensors: download it again"
         ) from error
+    for wrapper in wrappers:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         keys = _some(list(map(str, state))) if isinstance(state, Mapping) else type(state).__name__
         raise WeightsError(f"{path} holds {keys}; expected a state dict, that is names and tensors only")
     return dict(state)
 
 
-def load_strictly(module: nn.Module, state: StateDict, source: str) -> None:
+def load_strictly(module: nn.Module, state: StateDict, source: str, kind: str = "backbone") -> None:
     """Puts a state dict's tensors in place of the module's, in single precision.
 
     Args:
-        module: a Segment Anything model; its parameters may be on the meta device.
+        module: a Segment Anything model or another refiner's network; its parameters may be on the meta device.
         state: names and tensors in the official layout; TinyViT's classification head is left out.
         source: what to call the state dict in an error.
+        kind: what to call the module there.
 
     Raises:
         WeightsError: naming the keys that are missing, unexpected or of another shape.
@@ -96,7 +104,7 @@ def load_strictly(module: nn.Module, state: StateDict, source: str) -> None:
     findings = {"missing keys": missing, "unexpected keys": unexpected, "other shapes": reshaped}
     if any(findings.values()):
         found = "; ".join(f"{what}: {_some(keys)}" for what, keys in findings.items() if keys)
-        raise WeightsError(f"{source} is not a checkpoint of this backbone: {found}")
+        raise WeightsError(f"{source} is not a checkpoint of this {kind}: {found}")
     single = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     module.load_state_dict(single, assign=True)
 
