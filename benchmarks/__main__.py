@@ -66,7 +66,7 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
         pipeline_rows,
     ),
     "identity": ("Refined masks against those of the plain path, in fp32.", identity_rows),
-    "adaption": ("An epoch of adaption over cached features and through the whole model, seconds.", adaption_rows),
+    "adaption": ("An epoch of adaption over cached features and through the full model, seconds.", adaption_rows),
     "sweep": ("A sweep of 14 jobs against one encoding of its images and 14 decodings of its masks.", sweep_rows),
     "grid": ("SAM's automatic mask generator and samref on one image, with its encoding.", grid_rows),
 }

@@ -1,4 +1,4 @@
-"""An epoch of adaption over cached features against one that runs the whole model at each step."""
+"""An epoch of adaption over cached features against one that runs the full model at each step."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def excavation_rows() -> list[dict[str, Any]]:
 
 
 def plainly(mask: BoolArray, embedding: Embedding, excavator: Excavator) -> None:
-    """All prompts of one mask on whole images; see `benchmarks.plain`."""
+    """All prompts of one mask on full images; see `benchmarks.plain`."""
     point = first_peak(distance_transform_edt(mask))
     distance_transform_edt(~mask)
     elastic_box(mask, unpadded_features(embedding), excavator.box)

@@ -1,4 +1,4 @@
-"""The paper's steps taken plainly: whole images, one mask at a time, all three candidates at full size.
+"""The paper's steps taken plainly: full images, one mask at a time, all three candidates at full size.
 
 This is what samref is compared with, in speed and, pixel for pixel, in its results. Nothing here is clever.
 """
@@ -78,7 +78,7 @@ class PlainRefiner:
 
 
 def first_peak(distance: npt.NDArray[Any]) -> tuple[int, int]:
-    """(x, y) of the largest distance, the first in row-major order; squared distances are whole numbers."""
+    """(x, y) of the largest distance, the first in row-major order; squared distances are integers."""
     row, column = np.unravel_index(np.rint(distance**2).argmax(), distance.shape)
     return int(column), int(row)
 
@@ -136,7 +136,7 @@ def gaussian_mask(
     img_size: int,
     grid: tuple[int, int],
 ) -> FloatArray:
-    """Eq. 3 on the whole image, resized, padded and resized again: h x w float32 on the logit grid."""
+    """Eq. 3 on the full image, resized, padded and resized again: h x w float32 on the logit grid."""
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
     gaussian = np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (mask.sum() * prompt.gamma)) * mask
     coverage = to_grid(np.where(mask, 1.0, -1.0), -1.0, input_size, img_size, grid)

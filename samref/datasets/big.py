@@ -47,7 +47,7 @@ class BigDataset(MaskDataset):
         Raises:
             DatasetError: if it is missing, or a name lacks one of its three files.
         """
-        source = f"`python -m samref.datasets {self.name}` says where it comes from"
+        source = f"`python -m samref.datasets {self.name}` shows where it comes from"
         if root is None or not Path(root).is_dir():
             raise DatasetError(
                 f"{root or f'the root of {self.name}'} is not a folder; give dataset.root=DIR ({source})"

@@ -17,7 +17,7 @@ Kind = Callable[..., BoolArray]
 
 
 def mask_head(image: Image, truth: BoolArray, seed: int, *, size: int = 28) -> BoolArray:
-    """What a mask head of Mask R-CNN's resolution can say: the truth in its box at `size` x `size`, pasted back.
+    """What a mask head of Mask R-CNN's resolution can hold: the truth in its box at `size` x `size`, pasted back.
 
     Args:
         image: H x W x 3 uint8 RGB, not looked at.

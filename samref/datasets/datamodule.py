@@ -13,7 +13,7 @@ from samref.datasets.loader import Samples, loader
 
 
 class SampleDataModule(LightningDataModule):
-    """Feeds samples to Lightning in the data set's order."""
+    """Hands samples to Lightning in the data set's order."""
 
     def __init__(
         self,

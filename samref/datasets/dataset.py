@@ -52,7 +52,7 @@ class MaskDataset(Dataset[Sample], ABC):
     and raises `DatasetError` naming the path, what is missing, and the option or command that helps.
     `__getitem__` raises `InputError` for a sample whose files are bad.
 
-    A run is known by what went in: `sample_files` and `sample_content` say what a sample is made of, and a sample of
+    A run is known by what went in: `sample_files` and `sample_content` give what a sample is made of, and a sample of
     which neither changed is not refined again. Whatever else a data set reads is in `input_files`.
 
     A sample's `meta` is its data set's own, for its writer and scorer. Others read these keys of it, where they are

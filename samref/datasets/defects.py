@@ -21,7 +21,7 @@ IOU_RANGE = (0.75, 0.85)
 RESTARTS = 30
 EDITS = 10
 ZONE_PROBABILITIES = (0.65, 0.25, 0.10)  # boundary, inner, outer
-SUPERPIXELS = (50, 100, 200, 300, 500, 700)  # of the whole image
+SUPERPIXELS = (50, 100, 200, 300, 500, 700)  # of the full image
 COMPACTNESS = 10.0
 BOUNDARY_STEPS = 3
 BOUNDARY_KERNEL = np.ones((5, 5), dtype=np.uint8)
@@ -30,7 +30,7 @@ MARGIN = 0.5  # of the object's longer side: what "the neighborhood of the groun
 MIN_MARGIN = 16
 MAX_SLIC_PIXELS = 160_000  # keeps six SLICs below a second; edges of the defects step by 1.6 px in a 480 x 854 crop
 LARGEST_SUPERPIXEL = 0.25  # of the object's area
-FEWEST = 0.4  # of the super-pixels asked for; with less, noise has torn them and SLIC has joined the shreds
+FEWEST = 0.4  # of the super-pixels requested; with less, noise has torn them and SLIC has joined the shreds
 SMOOTHING = (0, 1, 2, 4)  # px, tried in turn until there are enough
 
 
@@ -47,7 +47,7 @@ def stable_seed(*parts: object) -> int:
 
 
 def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) -> BoolArray:
-    """Spoils a ground truth mask by whole super-pixels until its IoU with the truth is in [0.75, 0.85].
+    """Spoils a ground truth mask by entire super-pixels until its IoU with the truth is in [0.75, 0.85].
 
     Up to 10 times a super-pixel is picked under a random pixel of the object's boundary, inner or outer zone, and
     added if that pixel is background and removed if it is not; below the range, or if 10 did not suffice, it
@@ -55,7 +55,7 @@ def simulate_defects(image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) 
     is the answer, neither empty nor equal to the truth where there is such a mask; an empty truth stays empty.
 
     For speed the super-pixels are those of a crop, the object's box and half its longer side around it, with as
-    many super-pixels as make them as large as the whole image's would be; but none is larger than a quarter of
+    many super-pixels as make them as large as the full image's would be; but none is larger than a quarter of
     the object, else no small object could meet the range. SLIC sees crops of more than 160 000 px reduced to that,
     and noise smoothed that would leave it few super-pixels.
 
@@ -126,11 +126,11 @@ def _neighborhood(truth: BoolArray) -> tuple[slice, slice] | None:
 
 @dataclass
 class Superpixels:
-    """The super-pixels of a crop, made when first asked for: most masks need two or three of the six sizes.
+    """The super-pixels of a crop, made at first use: most masks need two or three of the six sizes.
 
     Attributes:
         crop: h x w x 3 uint8 RGB.
-        image_area: pixels of the whole image.
+        image_area: pixels of the full image.
         object_area: pixels of the object.
     """
 
@@ -139,7 +139,7 @@ class Superpixels:
     object_area: int
 
     def at(self, row: int, column: int, count: int) -> BoolArray:
-        """The super-pixel under a pixel, h x w bool, when the whole image has `count` of them."""
+        """The super-pixel under a pixel, h x w bool, when the full image has `count` of them."""
         if count not in self._labels:
             self._labels[count] = self._divide(count)
         labels = self._labels[count]

@@ -62,7 +62,7 @@ def upsample_logits(
 ) -> Tensor:
     """Logits on the logit grid, resampled to image px in SAM's two bilinear steps.
 
-    First to the whole model frame, whose padding is then cut off, then to the image.
+    First to the full model frame, whose padding is then cut off, then to the image.
 
     Args:
         low_res_logits: N x K x h x w, logit grid.
@@ -83,7 +83,7 @@ def upsample_logits(
 def unpadded_features(embedding: Embedding) -> FloatArray:
     """The embedding cropped to the part that lies under the image: C x h' x w' float32.
 
-    The crop is the nearest whole number of cells, at least one.
+    The crop is the nearest number of cells, at least one.
     """
     grid = embedding.features.shape[-2:]
     longest = max(embedding.input_size)

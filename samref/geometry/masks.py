@@ -24,7 +24,7 @@ class MaskCrop:
     """A non-empty mask cut down to its tight box plus one pixel on each side that the image allows.
 
     Every foreground pixel has its nearest background pixel inside such a crop: a background pixel farther out
-    has a nearer one in the margin. So work on the crop gives the numbers of work on the whole image.
+    has a nearer one in the margin. So work on the crop gives the numbers of work on the full image.
 
     Attributes:
         mask: h x w bool.
@@ -95,7 +95,7 @@ def crop_mask(mask: BoolArray) -> MaskCrop | None:
 def distance_inside(crop: MaskCrop) -> FloatArray:
     """Exact Euclidean distance of each foreground pixel to the nearest background pixel of the image.
 
-    Pixels outside the image are not background; only for a mask that covers the whole image, where no
+    Pixels outside the image are not background; only for a mask that covers the full image, where no
     background exists, they are taken as such, so that its innermost point is the center.
 
     Returns:
@@ -145,7 +145,7 @@ def deepest(mask: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
             window = slice(max(top - reach, 0), bottom + reach), slice(max(left - reach, 0), right + reach)
     y, x = window[0].start or 0, window[1].start or 0
     exact = _distance(np.ascontiguousarray(mask[window]))[top - y : bottom - y, left - x : right - x]
-    # Squared distances are whole numbers; OpenCV's roots of equal ones differ in their last bit.
+    # Squared distances are integers; OpenCV's roots of equal ones differ in their last bit.
     most_squared = round(float(exact.max()) ** 2)
     ties = exact >= math.sqrt(max(most_squared - 0.5, 0.0))
     row, column = divmod(int(ties.argmax()), right - left)

@@ -121,7 +121,7 @@ def encode_polygons(mask: BoolArray) -> list[list[float]]:
         return []
     x0, y0, x1, y1 = box
     padded = np.pad(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8), 1)
-    # Pixel centers in COCO's frame are at halves; the padding takes off a whole one.
+    # Pixel centers in COCO's frame are at halves; the padding takes off one.
     offset = np.array([x0, y0]) - 0.5
     outlines = [outline[:-1, ::-1].astype(np.float32) for outline in find_contours(padded, 0.5)]
     straightened = [cv2.approxPolyDP(outline[:, None], STRAIGHT, True) for outline in outlines]
@@ -241,14 +241,14 @@ def _meets(polygon: Sequence[float], size: tuple[int, int]) -> bool:
 def _counts(counts: str | bytes | list[int]) -> IntArray:
     """Run lengths, alternating background and foreground in column-major order.
 
-    pycocotools checks neither that they are whole numbers nor that they fill the image, and hands out unset memory
+    pycocotools checks neither that they are integers nor that they fill the image, and hands out unset memory
     where they do not; hence our own reading.
     """
     if isinstance(counts, list):
         # numpy would cut fractions off and read numbers out of text.
         whole = [plain_id(count) if isinstance(count, float) else count for count in counts]
         if not all(type(count) is int and abs(count) < MOST_PIXELS for count in whole):
-            raise InputError("the run lengths hold something else than whole numbers, or too large ones")
+            raise InputError("the run lengths hold something else than integers, or too large ones")
         return np.array(whole, dtype=np.int64)
     try:
         data = counts.encode("ascii") if isinstance(counts, str) else counts

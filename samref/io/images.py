@@ -28,7 +28,7 @@ def read_image(path: str | Path, mask_size: tuple[int, int] | None = None) -> np
     """Reads an image as users see it: RGB, turned by its EXIF orientation, transparency over white.
 
     More than eight bits a channel are scaled by the sensor depth (10, 12, 14 or 16 bits) that holds the largest
-    value, since cameras and microscopes store 12 bits in 16 without saying so.
+    value, since cameras and microscopes store 12 bits in 16 unmarked.
 
     Args:
         path: JPEG, PNG, TIFF, WebP, BMP or GIF (first frame) in any color mode.
@@ -83,7 +83,7 @@ def read_labels(path: str | Path) -> npt.NDArray[np.integer[Any]]:
     """Reads a label map: H x W integers, palette indices or gray values.
 
     Raises:
-        InputError: an unreadable file, colors without a palette, or values that are no whole numbers.
+        InputError: an unreadable file, colors without a palette, or values that are no integers.
     """
     with opened(path, "mask") as image:
         return mask_values(image, path)
@@ -110,7 +110,7 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     """The values of an opened mask as H x W integers: palette indices, or the gray level of equal channels.
 
     Raises:
-        InputError: channels that differ, transparency, or values that are no whole numbers.
+        InputError: channels that differ, transparency, or values that are no integers.
     """
     if image.mode in ("RGBA", "LA", "PA") and np.asarray(image.getchannel("A")).min(initial=255) < 255:
         raise InputError(f"mask {printable(path)} is partly transparent; expected an opaque gray or palette image")
@@ -130,9 +130,7 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     if not np.issubdtype(values.dtype, np.integer):
         whole: npt.NDArray[np.integer[Any]] = np.rint(np.nan_to_num(values, nan=0.5)).astype(np.int32)
         if np.any(whole != values):
-            raise InputError(
-                f"mask {printable(path)} holds the values {_some(np.unique(values))}; expected whole numbers"
-            )
+            raise InputError(f"mask {printable(path)} holds the values {_some(np.unique(values))}; expected integers")
         return whole
     found: npt.NDArray[np.integer[Any]] = values
     return found

@@ -133,10 +133,10 @@ class _Evaluator(COCOeval_faster):  # type: ignore[misc]
         if self.params.iouType == "boundary":
             for dataset in (self.cocoGt, self.cocoDt):
                 for record in dataset.anns.values():
-                    _mend_boundary(record)
+                    _fix_boundary(record)
 
 
-def _mend_boundary(record: Record) -> None:
+def _fix_boundary(record: Record) -> None:
     # The package rounds 7.5 px down where boundary IoU's definition, round(), goes to the even 8; it happens for
     # sizes whose diagonal is 75, 175, 275, 375, ... such as 300 x 225.
     size = record["segmentation"]["size"]

@@ -49,7 +49,7 @@ def boundary_accuracy(masks: BoolArray | Tensor, truth: BoolArray | Tensor) -> n
         truth: N x H x W bool, image px.
 
     Returns:
-        N float64 in [0, 1]; NaN where the truth has no boundary (it is empty or the whole image).
+        N float64 in [0, 1]; NaN where the truth has no boundary (it is empty or the full image).
 
     Raises:
         InputError: if the two are not bool arrays of one N x H x W shape.

@@ -98,5 +98,5 @@ def gaussian_mask(
 
 
 def _resample(array: FloatArray, rows: Taps, columns: Taps) -> FloatArray:
-    # Whole rows are gathered on both axes, for that is how memory likes it.
+    # Entire rows are gathered on both axes, which memory is fastest at.
     return columns(np.ascontiguousarray(rows(array).T)).T

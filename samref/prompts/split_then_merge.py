@@ -26,7 +26,7 @@ class SplitThenMerge:
     """Whether and how a category's mask is split into the regions that are refined one by one (Algorithm 1).
 
     Attributes:
-        enabled: False leaves the category's mask whole (Table 2c, first row).
+        enabled: False leaves the category's mask as it is (Table 2c, first row).
         rule: `paper`, `grown` or `released`, see `split_then_merge`.
         mu: density from which two regions are one, 0 to 1.
     """

@@ -15,7 +15,7 @@ from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
 
 class DenseCrf:
-    """One binary, fully connected CRF a mask, solved by mean field over the whole image.
+    """One binary, fully connected CRF a mask, solved by mean field over the full image.
 
     The energy of a labeling is the sum over pixels of -log `confidence` where it agrees with the coarse mask and of
     -log(1 - `confidence`) where it does not, and over all pairs of pixels that differ in label of

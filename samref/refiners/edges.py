@@ -1,6 +1,6 @@
 """Edge support: which of two contours lies on stronger image edges where the two differ.
 
-Two masks of one object are told apart only by the parts of their contours that are disputed, farther than a few pixels
+Two masks of one object are compared only by the parts of their contours that are disputed, farther than a few pixels
 from the other contour. There the image's color gradient decides, without a threshold and without labels.
 """
 

@@ -18,7 +18,7 @@ class RecordMasks:
     """Records matched with the coarse masks of the same image.
 
     By `id` where the coarse masks are annotations and the records have ids, too; else by order, where there are as many
-    records of the image as masks; else by place in the whole file, as tools keep it that copy what they cannot refine.
+    records of the image as masks; else by place in the full file, as tools keep it that copy what they cannot refine.
     """
 
     def __init__(self, path: Path) -> None:

@@ -28,7 +28,7 @@ class Guard:
         min_predicted_iou: predicted IoU of the chosen candidate below which the coarse mask is kept; it does not apply
             to refiners that predict none.
         min_trust: the same for the product of the two.
-        confirming: IoU with the coarse mask from which a candidate confirms it; 0: none is asked.
+        confirming: IoU with the coarse mask from which a candidate confirms it; 0: none is looked at.
         max_gap: where the coarse mask is confirmed, how much less than the confirming candidate the chosen one may
             agree with it before the coarse mask is kept.
 

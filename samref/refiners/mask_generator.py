@@ -24,7 +24,7 @@ MAX_LOGITS = 2**28
 
 
 class MaskGenerator:
-    """Masks of a whole image, prompted by a regular grid of points; filtered and freed of doubles by the package."""
+    """Masks of a full image, prompted by a regular grid of points; filtered and freed of doubles by the package."""
 
     def __init__(
         self,

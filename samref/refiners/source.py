@@ -1,6 +1,6 @@
 """What coarse masks are: boxes, rough outlines, a network's output, super-pixel edits or good masks, without labels.
 
-The masks of a data set share one source, and each source calls for another treatment. Three numbers of a few masks tell
+The masks of a data set share one source, and each source calls for another treatment. Three numbers of a few masks show
 the sources apart: how often the image's edges support a refinement against the coarse mask, how far the refinement's
 contour is from the coarse one, and how much the two overlap.
 """
@@ -32,13 +32,13 @@ ROUGH_DISTANCE = 2.5
 ROUGH_SUPPORT = 0.75
 # Contours that lie on edges around the wrong regions: close by median, but with little overlap.
 SUPERPIXEL_OVERLAP = 0.79
-# Fewer masks than this do not tell a source.
+# Fewer masks than this do not show a source.
 FEWEST = 5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one coarse mask and its refinement tell of the source.
+    """What one coarse mask and its refinement show of the source.
 
     Attributes:
         box_like: whether the coarse mask is a filled rectangle or ellipse.
@@ -76,7 +76,7 @@ class Estimate:
     def sentence(self) -> str:
         """One line for the screen."""
         if self.source == AUTO:
-            return f"{self.masks} coarse masks are too few to tell where they come from: each is judged by itself"
+            return f"{self.masks} coarse masks are too few to show where they come from: each is judged by itself"
         return f"these masks look like {LOOKS[self.source]} ({self.masks} looked at)"
 
 

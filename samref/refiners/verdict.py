@@ -165,7 +165,7 @@ class Verdict:
         result.prompts = gather_prompts(mined, len(sample.masks))
 
     def _source_of(self, judge: _Judge, rows: IntArray) -> str:
-        """The set source, or what the masks of this one image tell where there are enough of them."""
+        """The set source, or what the masks of this one image show where there are enough of them."""
         if self.source != AUTO or len(rows) < FEWEST:
             return self.source
         spread = rows[np.linspace(0, len(rows) - 1, min(len(rows), self.sample_images * self.sample_masks)).astype(int)]
@@ -233,7 +233,7 @@ class _Judge:
         return decode_hypotheses(self.backbone, self.excavator, masks, self.embedding, names)
 
     def evidence(self, rows: IntArray) -> list[Evidence]:
-        """What each of some masks tells of the source."""
+        """What each of some masks shows of the source."""
         found = self.decode([int(row) for row in rows], EVIDENCE)
         return [self._evidence(found, k, int(row)) for k, row in enumerate(rows)]
 

@@ -17,7 +17,7 @@ from samref.structures import FloatArray
 PREDICTED = 0.5
 # Sharpness of the softmax over scores.
 SHARPNESS = 16.0
-# Logits at which a vote saturates: beyond a few of these a logit says "surely", and more must not outvote others.
+# Logits at which a vote saturates: beyond a few of these a logit means "surely", and more must not outvote others.
 SATURATION = 4.0
 
 

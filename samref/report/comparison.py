@@ -109,7 +109,7 @@ def _measured_with(row: Row, runs: Sequence[Run]) -> str:
 
 
 def data_of(run: Run) -> str:
-    """`on PLACE`, the place of a run's data, which distinguishes a subset from the whole; empty where it had none."""
+    """`on PLACE`, the place of a run's data, which distinguishes a subset from all of it; empty where it had none."""
     places = [run.config(f"dataset.{key}") for key in ("root", "annotations", "predictions", "masks")]
     place = next((place for place in places if place not in (MISSING, None)), None)
     return "" if place is None else f"on {place}"

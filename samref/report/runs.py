@@ -68,7 +68,7 @@ class Run:
 def _number(values: Any, key: str) -> float | None:
     """A finite number of a report, None for anything else: reports may be damaged, or of other versions."""
     found = values.get(key) if isinstance(values, Mapping) else None
-    with suppress(OverflowError):  # JSON's whole numbers have no end
+    with suppress(OverflowError):  # JSON's integers have no end
         if isinstance(found, (int, float)) and math.isfinite(found):
             return float(found)
     return None

@@ -64,7 +64,7 @@ class View:
         return round((x + 0.5) * self.scale[0] - 0.5), round((y + 0.5) * self.scale[1] - 0.5)
 
     def values(self, values: FloatArray) -> FloatArray:
-        """A map over the whole image, of any size, as h x w."""
+        """A map over the full image, of any size, as h x w."""
         shown: Any = cv2.resize(values, (self.picture.shape[1], self.picture.shape[0]), interpolation=cv2.INTER_LINEAR)
         return np.asarray(shown, dtype=np.float32)
 

@@ -108,7 +108,7 @@ def as_fraction(predicted_iou: float) -> float:
 
 
 def truth_of(sample: Sample, k: int) -> BoolArray | None:
-    """The true H x W mask beside mask `k`; for regions of a semantic data set, that of their whole category."""
+    """The true H x W mask beside mask `k`; for regions of a semantic data set, that of their entire category."""
     if sample.truth is not None:
         truth: BoolArray = sample.truth[k]
         return truth
@@ -226,7 +226,7 @@ def heat_window(logits: FloatArray, original_size: tuple[int, int], window: Wind
 
 
 def heat_of_image(logits: FloatArray, original_size: tuple[int, int]) -> FloatArray:
-    """The positive part of a mask prompt over the whole image, see `heat_window`."""
+    """The positive part of a mask prompt over the full image, see `heat_window`."""
     return heat_window(logits, original_size, (0, 0, original_size[1], original_size[0]))
 
 

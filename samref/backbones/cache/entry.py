@@ -19,7 +19,7 @@ Tensors = dict[str, Tensor]
 
 
 class BrokenEntry(Exception):
-    """A file that is no whole entry of its key."""
+    """A file that is no complete entry of its key."""
 
 
 def embedding_key(image: npt.NDArray[np.uint8], encoder: str) -> str:
@@ -31,7 +31,7 @@ def embedding_key(image: npt.NDArray[np.uint8], encoder: str) -> str:
 
 
 def write_entry(path: Path, key: str, tensors: Mapping[str, Tensor]) -> None:
-    """Writes an entry whole or not at all.
+    """Writes an entry complete or not at all.
 
     Raises:
         OSError: when the disk does not take it; so does `SafetensorError`.

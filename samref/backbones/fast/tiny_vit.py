@@ -147,7 +147,7 @@ def _folded(pair: Any) -> tuple[Tensor, Tensor]:
 
 
 class InvertedBottleneck(nn.Module):
-    """A packaged `MBConv`: four times the channels in between, never of the whole image at once."""
+    """A packaged `MBConv`: four times the channels in between, never of the full image at once."""
 
     def __init__(self, block: Any, plan: Plan) -> None:
         """Fuses the weights."""

@@ -132,9 +132,9 @@ def _chunked_attention(
         for y in range(0, height, rows):
             near = slice(y, y + rows)
             bias = by_row[images, near, :, :, None] + by_column[images, near, :, None, :]
-            asking = query[images, y * width : (y + rows) * width]
-            bias = bias.reshape(len(asking), 1, asking.shape[1], -1)
-            found.append(_attention(asking, key[images], value[images], scale, bias))
+            queries = query[images, y * width : (y + rows) * width]
+            bias = bias.reshape(len(queries), 1, queries.shape[1], -1)
+            found.append(_attention(queries, key[images], value[images], scale, bias))
         chunks.append(torch.cat(found, dim=1))
     return torch.cat(chunks)
 

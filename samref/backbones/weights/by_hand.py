@@ -207,7 +207,7 @@ def find_by_hand(name: str, weights: str | Path | None, sha256: str | None = Non
         sha256: accept only a file with this hash.
 
     Raises:
-        WeightsError: saying where it was looked for, where it is published, and what to do.
+        WeightsError: naming where it was looked for, where it is published, and what to do.
     """
     entry = HAND_FETCHED[name]
     path = entry.path if weights is None else Path(weights).expanduser()

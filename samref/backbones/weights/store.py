@@ -1,4 +1,4 @@
-"""The cache of weights: where files lie, how they are verified, and how they get there whole or not at all."""
+"""The cache of weights: where files lie, how they are verified, and how they get there complete or not at all."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class CocoDataset(MaskDataset):
         if not images.is_dir():
             raise DatasetError(
                 f"{images} is not a folder; expected the images of {self.name} there (dataset.images=DIR; "
-                f"`python -m samref.datasets {self.name}` says where they come from)"
+                f"`python -m samref.datasets {self.name}` shows where they come from)"
             )
         truth = None if annotations is None else read_coco(annotations, "dataset.annotations")
         coarse = truth if predictions is None else read_coco(predictions, "dataset.predictions")

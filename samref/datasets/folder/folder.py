@@ -69,7 +69,7 @@ class Folder(MaskDataset):
                 without it are left out and reported.
             label_maps: `auto` (palette images with more than two values), True (every file), or False.
             threshold: gray values from here on are foreground, in masks that hold more than two values.
-            stm: how the masks of a label map are split into regions, or None: each is refined whole.
+            stm: how the masks of a label map are split into regions, or None: each is refined as one.
 
         Raises:
             ConfigError: for another value of `label_maps`.
@@ -165,7 +165,7 @@ class Folder(MaskDataset):
     def _regions(self, mask: BoolArray) -> BoolArray:
         assert self.stm is not None
         regions = self.stm(mask)
-        # The released rule drops specks; a label of nothing else stays whole.
+        # The released rule drops specks; a label of nothing else stays one region.
         return regions if len(regions) else mask[None]
 
     def _pair(self) -> tuple[list[Pairing], list[Any]]:

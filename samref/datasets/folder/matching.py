@@ -37,7 +37,7 @@ class Pairing:
 def pair_files(
     images: Iterable[Path], masks: Iterable[Path], truth: Iterable[Path] | None = None
 ) -> tuple[list[Pairing], list[Failure]]:
-    """Pairs images with masks of the same stem, `STEM_3` for the third of several, or of the image's whole name.
+    """Pairs images with masks of the same stem, `STEM_3` for the third of several, or of the image's full name.
 
     An image's own name goes first: with images `a` and `a_1`, mask `a_1` belongs to the latter. Names are compared in
     Unicode's composed form, since file systems differ in how they store accents.

@@ -26,7 +26,7 @@ CHUNK = 1 << 16  # what a lost connection costs at most
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """Downloads an archive, going on where an earlier attempt was cut off; one that is there whole is left alone.
+    """Downloads an archive, going on where an earlier attempt was cut off; one that is complete is left alone.
 
     Args:
         archive: what to fetch.
@@ -63,7 +63,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
 def unpack(path: Path, folder: Path) -> int:
     """Unpacks a zip or tar archive; files that are there with the right size are left alone.
 
-    Every file appears whole or not at all. Nothing outside the folder is written, and no links are made.
+    Every file appears complete or not at all. Nothing outside the folder is written, and no links are made.
 
     Args:
         path: of the archive.

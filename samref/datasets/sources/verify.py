@@ -26,7 +26,7 @@ def configured(name: str, settings: Sequence[str]) -> MaskDataset:
 
     Raises:
         ConfigError: for an unknown name or key.
-        DatasetError: saying what is missing.
+        DatasetError: naming what is missing.
     """
     cfg = compose_config([f"dataset={name}"])
     for setting in settings:

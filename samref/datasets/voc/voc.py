@@ -23,7 +23,7 @@ SHOWN = 3
 class VocDataset(MaskDataset):
     """VOC images with coarse label maps.
 
-    One sample is one image; its masks are the merged regions of each category (or each category whole), its object ids
+    One sample is one image; its masks are the merged regions of each category (or each category as one), its object ids
     (category, number), its `label_map` the truth. `meta`: `categories` (one a mask), `coarse` (H x W uint8 labels as
     they came, 255 included) and `coarse_path`.
 
@@ -61,7 +61,7 @@ class VocDataset(MaskDataset):
         if root is None or coarse is None:
             missing = "dataset.root=DIR (VOC2012)" if root is None else "dataset.coarse=DIR (label PNGs or CAM .npy)"
             raise DatasetError(
-                f"data set voc needs {missing}; `python -m samref.datasets voc` says where it comes from"
+                f"data set voc needs {missing}; `python -m samref.datasets voc` shows where it comes from"
             )
         self.root, self.stm, self.cam_maps = Path(root), stm, cam_maps
         self._truth = None if truth is None else self.root / truth
@@ -153,7 +153,7 @@ class VocDataset(MaskDataset):
         if not path.is_file():
             raise DatasetError(
                 f"{path} is missing; expected the layout of VOC2012 below dataset.root={self.root} "
-                "(`python -m samref.datasets voc` says where it comes from)"
+                "(`python -m samref.datasets voc` shows where it comes from)"
             )
         # Lists of other makers have paths to image and label on each line. A name listed twice is one image.
         names = list(dict.fromkeys(Path(words[0]).stem for words in read_lines(path)))

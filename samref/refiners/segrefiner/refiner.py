@@ -65,7 +65,7 @@ class SegRefiner(MaskRefiner):
         Args:
             weights: the authors' checkpoint: LR for instance mode, HR for semantic mode; None: as it lies in the cache
                 folder.
-            mode: `instance` (each mask in a crop around it: COCO, LVIS, DAVIS) or `semantic` (the whole image, then
+            mode: `instance` (each mask in a crop around it: COCO, LVIS, DAVIS) or `semantic` (the full image, then
                 patches at full resolution: BIG, VOC, DIS).
             seed: of the draws, which each mask makes for itself.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
