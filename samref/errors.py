@@ -33,5 +33,9 @@ class WorkerError(SamrefError):
     """A process of the run that something ended from outside."""
 
 
+class DeviceError(SamrefError):
+    """A device whose memory is too small."""
+
+
 class WeightsError(SamrefError):
     """A checkpoint that cannot be found, verified or loaded."""

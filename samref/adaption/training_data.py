@@ -137,9 +137,7 @@ class CachedLessons:
     """
 
     def __init__(self, features: Tensor, candidate_iou: Tensor, truth_iou: Tensor, backbone: Backbone) -> None:
-        self.features, self.candidate_iou, self.truth_iou = (
-            part.to(backbone.device) for part in (features, candidate_iou, truth_iou)
-        )
+        self.features, self.candidate_iou, self.truth_iou = features, candidate_iou, truth_iou
         self.head: Any = backbone.iou_head
 
     def __len__(self) -> int:
@@ -151,7 +149,12 @@ class CachedLessons:
 
     def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Lessons`."""
-        indices = indices.to(self.features.device)
+        # A trainer may move the model between two calls: what is trained on follows it.
+        device = next(self.head.parameters()).device
+        self.features, self.candidate_iou, self.truth_iou = (
+            part.to(device) for part in (self.features, self.candidate_iou, self.truth_iou)
+        )
+        indices = indices.to(device)
         predictions = self.head.layers[-1](self.features[indices])[:, 1:]
         return predictions, self.candidate_iou[indices], self.truth_iou[indices]
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from samref.backbones.fast.decoder import MASKS, Extent, MaskDecoder, predict_iou
 from samref.backbones.fast.encoder import Encoder
 from samref.backbones.fast.two_way_transformer import SharedImage
+from samref.backbones.memory import in_fitting_groups
 from samref.backbones.weights import load_checkpoint
 from samref.errors import ConfigError, InputError
 from samref.geometry.frames import resized_size, scale_coords
@@ -73,6 +74,9 @@ class SamBackbone(nn.Module):
         self._encoder = Encoder(self.image_encoder, precision, compile)
         self._decoder: tuple[Any, MaskDecoder] | None = None
         self._image: tuple[Tensor, MaskDecoder, bool, SharedImage] | None = None
+        # What was found to fit into the device's memory; None: nothing has been too large yet.
+        self._images_at_once: int | None = None
+        self._masks_at_once: int | None = None
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
         self.freeze()
@@ -159,17 +163,25 @@ class SamBackbone(nn.Module):
 
         Raises:
             InputError: for an array of another shape or type.
+            DeviceError: where the device's memory does not hold one image.
         """
         for image in images:
             check_image(image)
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         resized = [resized_size(size, self.img_size) for size in sizes]
-        pixels = [self.preprocess(image, size) for image, size in zip(images, resized, strict=True)]
-        features, interm = self.encode_pixels(torch.cat(pixels))
-        return [
-            Embedding(features[i : i + 1], sizes[i], resized[i], tuple(part[i : i + 1] for part in interm))
-            for i in range(len(images))
-        ]
+        found: dict[int, Embedding] = {}
+
+        def encode(group: slice) -> None:
+            pairs = zip(images[group], resized[group], strict=True)
+            features, interm = self.encode_pixels(torch.cat([self.preprocess(image, size) for image, size in pairs]))
+            for k, i in enumerate(range(len(images))[group]):
+                parts = tuple(part[k : k + 1] for part in interm)
+                found[i] = Embedding(features[k : k + 1], sizes[i], resized[i], parts)
+
+        at_once = self._images_at_once or len(images)
+        fitted = in_fitting_groups(len(images), at_once, encode, self.device, "one image")
+        self._images_at_once = fitted if fitted < at_once else self._images_at_once
+        return [found[i] for i in range(len(images))]
 
     def preprocess(self, image: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> Tensor:
         """The encoder's input: resized with PIL's antialiased bilinear filter, normalized, padded.
@@ -215,6 +227,7 @@ class SamBackbone(nn.Module):
 
         Raises:
             InputError: for prompts whose shapes do not fit each other or the model.
+            DeviceError: where the device's memory does not hold one mask.
         """
         check_prompts(prompts, self.mask_input_size)
         with torch.no_grad():
@@ -223,16 +236,19 @@ class SamBackbone(nn.Module):
         extent = Extent(*decoder.grid)
         if unpadded_only:
             extent = unpadded_extent(embedding.input_size, self.img_size, decoder.grid)
-        size = decoder.group_size(self.device)
         # The empty part gives the shapes when there are no prompts.
         judged = [predict_iou(self.iou_head, logits.new_zeros(0, image.cells.shape[1]))]
-        for start in range(0, len(prompts), size):
-            rows = slice(start, start + size)
+
+        def decode(rows: slice) -> None:
             with torch.no_grad():
                 sparse, masks = self.embed_sparse(embedding, prompts[rows]), self._mask_input(prompts[rows])
                 iou_token, part = decoder(image, sparse, masks, embedding.interm, extent)
                 logits[rows, :, : part.shape[2], : part.shape[3]] = part
             judged.append(predict_iou(self.iou_head, iou_token))
+
+        at_once = self._masks_at_once or decoder.group_size(self.device)
+        fitted = in_fitting_groups(len(prompts), at_once, decode, self.device, "one mask")
+        self._masks_at_once = fitted if fitted < at_once else self._masks_at_once
         features, predictions = (torch.cat(parts) for parts in zip(*judged, strict=True))
         return Candidates(logits, predictions, features)
 

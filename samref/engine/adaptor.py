@@ -113,6 +113,7 @@ def _train(
         cfg,
         folder,
         callbacks,
+        refiner.backbone.device,
         max_epochs=adaption.passes(len(lessons)),
         enable_checkpointing=True,
         log_every_n_steps=1,

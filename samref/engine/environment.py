@@ -51,10 +51,10 @@ def git() -> dict[str, Any] | None:
         return None
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB; that of the accelerator where there is one."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest memory of a device that this process has used so far, in MB; its resident one for the processor."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

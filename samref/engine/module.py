@@ -44,13 +44,17 @@ class RefinementModule(LightningModule):
         self.guard = guard
         if guard is not None and guard.asks_candidates() and isinstance(refiner, SAMRefiner):
             refiner.keep_coarse_iou = True
-        # Registered so that Lightning moves it to the device; the refiner uses the same object.
+        # Registered so that each process of a run has it on its own device; the refiner uses the same object.
         backbone = getattr(refiner, "backbone", None)
         self.backbone = backbone if isinstance(backbone, nn.Module) else None
         self.adaption: IouLora | None = None
         self.lessons: Lessons | None = None
         # Checkpoints of a fit hold the adaptor alone; the frozen model comes from its own file.
         self.strict_loading = False
+
+    def cpu(self) -> RefinementModule:
+        """Stays: Lightning moves what it has run to the processor, but others go on using the backbone where it is."""
+        return self
 
     def teach(self, adaption: IouLora, lessons: Lessons) -> None:
         """Says what `fit` is to learn, and how."""

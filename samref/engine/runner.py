@@ -39,7 +39,7 @@ from samref.engine import environment
 from samref.engine.adaptor import adapt
 from samref.engine.job import Job, demand_unchanged, first_process
 from samref.engine.module import RefinementModule
-from samref.engine.trainer import closing_logger, log_report, make_trainer
+from samref.engine.trainer import closing_logger, device_of, log_report, make_trainer
 from samref.errors import ConfigError, OutputError
 from samref.io.atomic import Note, missing_files, remove_partial
 from samref.refiners.samrefiner import Refiner, SAMRefiner
@@ -143,7 +143,7 @@ def _run_in(
         "adaption": adaption,
         "source": None if source is None else asdict(source),
         "timing": {**summary.timing(), "wall": time.perf_counter() - clock},
-        "peak_memory_mb": environment.peak_memory_mb(),
+        "peak_memory_mb": environment.peak_memory_mb(device_of(refiner)),
         "hardware": environment.hardware(),
         "versions": environment.versions(),
         "git": environment.git(),
@@ -169,7 +169,7 @@ def _refine(
     callbacks: list[Callback],
 ) -> Trainer:
     module = RefinementModule(refiner, cfg.save_candidates, dataset.keep_logits, build(cfg.guard))
-    trainer = make_trainer(cfg, job.folder, callbacks)
+    trainer = make_trainer(cfg, job.folder, callbacks, device_of(refiner))
     if not dataset.scored:
         trainer.predict(module, data, return_predictions=False)
     else:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
@@ -20,19 +21,26 @@ from samref.engine.job import Job
 from samref.errors import ConfigError
 
 
-def make_trainer(cfg: DictConfig, folder: Path, callbacks: list[Callback], **options: Any) -> Trainer:
+def make_trainer(
+    cfg: DictConfig, folder: Path, callbacks: list[Callback], device: torch.device, **options: Any
+) -> Trainer:
     """A trainer of the group `trainer` with the logger of the group `logger`.
 
     Args:
         cfg: composed configuration.
         folder: where loggers and checkpoints write.
         callbacks: of this run; those of `callbacks.extra` are added.
+        device: of the model, which the trainer follows.
         **options: more of Lightning's options.
+
+    Raises:
+        ConfigError: for options that Lightning does not take, or that name another device.
     """
     _quiet()
     logger = make_logger(cfg, folder)
     extra = [build(callback) for callback in cfg.callbacks.extra.values()]
-    everything = {"logger": logger, "callbacks": [*callbacks, *extra], "default_root_dir": str(folder), **options}
+    everything = {"logger": logger, "callbacks": [*callbacks, *extra], "default_root_dir": str(folder)}
+    everything |= {**placement(cfg, device), **options}
     # Partial, because Hydra would turn the list of callbacks into a configuration of its own.
     make = build(cfg.trainer, _partial_=True)
     try:
@@ -45,6 +53,33 @@ def make_trainer(cfg: DictConfig, folder: Path, callbacks: list[Callback], **opt
             "expected ddp"
         )
     return trainer
+
+
+def device_of(refiner: Any) -> torch.device:
+    """Where a refiner's backbone is; the processor for those without one."""
+    backbone = getattr(refiner, "backbone", None)
+    return torch.device("cpu") if backbone is None else torch.device(backbone.device)
+
+
+def placement(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
+    """Lightning's options for a device: `backbone.device` decides it, and nothing else does.
+
+    Args:
+        cfg: composed configuration.
+        device: of the model.
+
+    Raises:
+        ConfigError: for a `trainer.accelerator` that names another one.
+    """
+    accelerator = "gpu" if device.type == "cuda" else device.type
+    wanted = str(cfg.trainer.get("accelerator", "auto")).lower()
+    if wanted not in ("auto", accelerator, device.type):
+        raise ConfigError(
+            f"trainer.accelerator is {wanted} but the model is on {device}; leave it out, for the trainer follows "
+            "backbone.device"
+        )
+    one = device.index is not None and cfg.trainer.get("devices", 1) == 1
+    return {"accelerator": accelerator, **({"devices": [device.index]} if one and accelerator == "gpu" else {})}
 
 
 def make_logger(cfg: DictConfig, folder: Path) -> Any:

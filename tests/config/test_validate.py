@@ -54,7 +54,7 @@ def test_every_number_and_switch_of_the_configuration_refuses_text(tmp_path, cho
         ("save_masks=1", "save_masks is 1; expected true or false"),
         ("prompts.mask.omega=null", "prompts.mask.omega is null; expected a number"),
         ("prompts.box.lam=[1]", "prompts.box.lam is [1]; expected a number"),
-        ("trainer.accelerator=abacus", "trainer: You selected an invalid accelerator name"),
+        ("trainer.accelerator=abacus", "trainer.accelerator is abacus but the model is on "),
         ("trainer.devices=abc", "trainer: `devices` selected with"),
     ],
 )

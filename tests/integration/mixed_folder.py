@@ -118,7 +118,7 @@ def start(data: Path, folder: Path, log: Path, told: Path) -> Any:
     words = {
         "dataset": "folder", "dataset.images": data / "images", "dataset.masks": data / "masks",
         "dataset.output": folder / "masks", "paths.outputs": folder / "runs", "backbone": "tiny",
-        "guard.enabled": False, "logger": "none", "callbacks.progress": False, "trainer.accelerator": "cpu",
+        "guard.enabled": False, "logger": "none", "callbacks.progress": False, "backbone.device": "cpu",
     }  # fmt: skip
     cfg = compose_config([f"{key}={value}" for key, value in words.items()])
 

@@ -65,7 +65,7 @@ def killed_coco(world: World, random: Random, cases: int) -> int:
         return compose_config(
             ["dataset=coco", f"dataset.images={made.images}", f"dataset.predictions={made.predictions}",
              f"paths.outputs={world.folder}/{name}", "backbone=tiny", "logger=none", "callbacks.progress=false",
-             "callbacks.gallery=0", "callbacks.picture=0", "trainer.accelerator=cpu"]
+             "callbacks.gallery=0", "callbacks.picture=0", "backbone.device=cpu"]
         )  # fmt: skip
 
     def results(outcome: Outcome) -> bytes:

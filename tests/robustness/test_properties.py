@@ -132,7 +132,7 @@ def test_prompts_commute_with_a_horizontal_flip(tight, mask):
 
 def score(root, out, *overrides):
     base = ["dataset=davis585", f"dataset.root={root}", "backbone=tiny", f"paths.outputs={out}", "save_masks=true"]
-    quiet = ["callbacks.progress=false", "logger=none", "trainer.accelerator=cpu"]
+    quiet = ["callbacks.progress=false", "logger=none", "backbone.device=cpu"]
     report = runner.run(compose_config([*base, *quiet, *overrides]))
     return {key: report[key] for key in ("metrics", "counts", "failures", "folder")}
 

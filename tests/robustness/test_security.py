@@ -91,7 +91,7 @@ def run_coco(root, predictions, *overrides):
     cfg = compose_config(
         ["dataset=coco", f"dataset.images={root / 'images'}", f"dataset.annotations={predictions}", "backbone=tiny",
          f"paths.outputs={root / 'out'}", "logger=none", "callbacks.progress=false", "on_error=skip", "save_masks=true",
-         "save_candidates=true", "trainer.accelerator=cpu", *overrides]
+         "save_candidates=true", "backbone.device=cpu", *overrides]
     )  # fmt: skip
     return runner.run(cfg)
 

@@ -70,7 +70,7 @@ def folder_config(data: Path, folder: Path, *overrides: str) -> Any:
             "dataset=folder", f"dataset.images={data}/images", f"dataset.masks={data}/masks",
             f"dataset.output={folder}/masks", f"paths.outputs={folder}/runs", "backbone=tiny", "guard.enabled=false",
             "logger=none", "callbacks.progress=false", "callbacks.gallery=0", "callbacks.picture=0",
-            "trainer.accelerator=cpu", *overrides,
+            "backbone.device=cpu", *overrides,
         ]
     )  # fmt: skip
 

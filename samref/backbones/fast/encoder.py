@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -58,7 +59,9 @@ class Encoder:
             ConfigError: when `torch.compile` cannot translate the encoder here.
         """
         run, dtype = self._current(), PRECISIONS[self.precision]
-        with torch.inference_mode(), torch.autocast(pixels.device.type, dtype, enabled=dtype != torch.float32):
+        # Not every device knows autocast.
+        rounded = nullcontext() if dtype == torch.float32 else torch.autocast(pixels.device.type, dtype)
+        with torch.inference_mode(), rounded:
             try:
                 features, early = run(pixels)
             except torch._dynamo.exc.TorchDynamoException as error:
