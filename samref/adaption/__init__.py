@@ -1,1 +1,1 @@
-"""SAMRefiner++: label-free adaption of SAM's IoU head (paper, section 3.4)."""
+"""SAMRefiner++: label-free adaption of SAM's IoU head (paper, section 3.3)."""

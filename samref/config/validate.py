@@ -20,6 +20,7 @@ class RunOptions(TypedDict):
 
     name: str | int
     form: str
+    regions: bool
     seed: int
     mask_kind: str
     limit: int | None

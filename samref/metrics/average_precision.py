@@ -118,7 +118,14 @@ class AveragePrecision(Metric):
         Returns:
             Fractions under `ap_box`, `ap_mask`, `ap_boundary`; NaN where the ground truth holds nothing to find.
         """
-        results = _from_all_processes(self.results)
+        return self.score(self.gathered())
+
+    def gathered(self) -> list[Mapping[str, Any]]:
+        """The results of all processes."""
+        return _from_all_processes(self.results)
+
+    def score(self, results: Results) -> dict[str, float]:
+        """As `compute`, of other results."""
         return average_precision(self.ground_truth, results, self.iou_types, self.protocol, self.image_ids)
 
     def reset(self) -> None:

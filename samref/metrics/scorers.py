@@ -143,7 +143,7 @@ class RegionScorer(OverlapScorer):
 
 
 class AveragePrecisionScorer(Scorer):
-    """AP of boxes, masks and boundaries, before and after; both from run lengths, evaluated at the end."""
+    """AP of boxes, masks and boundaries, before and after, from run lengths; AP of the box prompts. All at the end."""
 
     def __init__(
         self,
@@ -168,20 +168,27 @@ class AveragePrecisionScorer(Scorer):
         self.results = results
         ids = None if image_ids is None else list(image_ids)
         self.coarse, self.refined = (AveragePrecision(ground_truth, protocol=protocol, image_ids=ids) for _ in range(2))
+        self.prompted = AveragePrecision(ground_truth, ("bbox",), protocol, ids)
 
     def measure(self, sample: Sample, refinement: Refinement) -> Measured:
         """See `Scorer`."""
         results = {"coarse": self.results(sample, sample.masks), "refined": self.results(sample, refinement.masks)}
+        results["prompts"] = _as_boxes(results["coarse"], refinement.prompts.boxes)
         return Measured({"change_iou": changed(sample, refinement)}, results)
 
     def add(self, counts: Any) -> None:
         """See `Scorer`; the counts are COCO results."""
         self.coarse.update(counts["coarse"])
         self.refined.update(counts["refined"])
+        self.prompted.update(counts["prompts"])
 
     def compute(self) -> Scores:
-        """See `Scorer`."""
-        return {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
+        """See `Scorer`; `ap_prompt_box` is missing where no boxes were prompted with."""
+        scores = {"coarse": self.coarse.compute(), "refined": self.refined.compute()}
+        boxes = self.prompted.gathered()
+        if boxes:
+            scores["refined"]["ap_prompt_box"] = self.prompted.score(boxes)["ap_box"]
+        return scores
 
 
 class SemanticScorer(nn.Module, Scorer):
@@ -291,6 +298,21 @@ def changed(sample: Sample, refinement: Refinement) -> list[float]:
         N IoUs of refined masks with their coarse ones.
     """
     return [pair_iou(coarse, refined) for coarse, refined in zip(sample.masks, refinement.masks, strict=True)]
+
+
+def _as_boxes(results: list[dict[str, Any]], boxes: FloatArray | None) -> list[dict[str, Any]]:
+    """COCO results of N masks with N x 4 boxes (image px, both ends inclusive; NaN: none) in place of the masks."""
+    if boxes is None:
+        return []
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    return [
+        {
+            "bbox": [*corner.tolist(), *side.tolist()],
+            **{key: result[key] for key in ("image_id", "category_id", "score")},
+        }
+        for result, corner, side in zip(results, boxes[:, :2], size, strict=True)
+        if not np.isnan(side).any()
+    ]
 
 
 def _truth(sample: Sample) -> Any:

@@ -1,4 +1,4 @@
-"""Excavation: the prompts of all masks of an image, in one combination (paper, Fig. 2)."""
+"""Excavation: the prompts of all masks of an image, in one combination (paper, Fig. 3a)."""
 
 from __future__ import annotations
 

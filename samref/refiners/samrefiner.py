@@ -1,4 +1,4 @@
-"""SAMRefiner: encode once, then excavate, decode and select for some rounds (paper, Fig. 2)."""
+"""SAMRefiner: encode once, then excavate, decode and select for some rounds (paper, Fig. 3a)."""
 
 from __future__ import annotations
 

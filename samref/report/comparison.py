@@ -11,6 +11,8 @@ from typing import Any
 from samref.report.published import CHOICES, COUNTS, PublishedTable, Row
 from samref.report.runs import MISSING, REFINED, SECONDS, Run, as_text, same
 
+CACHED = "time may lack the encoding (backbone.cache)"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -39,6 +41,51 @@ class Measured:
     def command(self) -> str:
         """The commands that ran, or where a run is missing, those that would fill the row."""
         return "; ".join(dict.fromkeys(filter(None, [*(run.command for run in self.runs), self.missing])))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times another row's value a row's is, in the paper and measured.
+
+    Attributes:
+        name: `minutes, grid_merge : samrefiner`.
+        paper: None where the paper lacks one of the two.
+        ours: None where one of the two was not measured.
+    """
+
+    name: str
+    paper: float | None
+    ours: float | None
+
+    @property
+    def sentence(self) -> str:
+        """`minutes, grid_merge : samrefiner = 5.0 (paper), 13.2 (ours)`."""
+        known = [f"{value:.1f} ({who})" for value, who in ((self.paper, "paper"), (self.ours, "ours")) if value]
+        return f"{self.name} = {', '.join(known)}"
+
+
+def ratios(table: PublishedTable, rows: Sequence[Measured]) -> list[Ratio]:
+    """The ratios that a table gives of its rows' times."""
+    found = []
+    for rule in table.ratios:
+        by_labels = {tuple(row.row.labels.items()): row for row in rows if rule.metric in row.row.metrics.values()}
+        for labels, row in by_labels.items():
+            base = by_labels.get(tuple({**dict(labels), **rule.per}.items()))
+            if base is None or base is row:
+                continue
+            column = next(name for name, metric in row.row.metrics.items() if metric == rule.metric)
+            name = (
+                f"{rule.metric}, {' : '.join('/'.join(one.row.labels[key] for key in rule.per) for one in (row, base))}"
+            )
+            paper = _over(row.row.paper[column], base.row.paper[column])
+            ours = _over(row.ours[column], base.ours[column])
+            if paper is not None or ours is not None:
+                found.append(Ratio(name, paper, ours))
+    return found
+
+
+def _over(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None
 
 
 def compare(table: PublishedTable, runs: Sequence[Run]) -> list[Measured]:
@@ -105,7 +152,14 @@ def _measured_with(row: Row, runs: Sequence[Run]) -> str:
     if any(metric in SECONDS for metric in row.metrics.values()):
         hardware = [run.report.get("hardware") or {} for run in runs]
         notes += [str(parts.get("gpu") or parts.get("cpu") or "") for parts in hardware]
+        notes += [CACHED for run in runs if _may_be_cached(run)]
     return ", ".join(dict.fromkeys(filter(None, notes)))
+
+
+def _may_be_cached(run: Run) -> bool:
+    """Whether a run's images may have been encoded by another one, so that its time lacks that."""
+    used = run.config(f"{CHOICES}backbone") is not MISSING
+    return used and not same(run.config("backbone.cache"), False)
 
 
 def data_of(run: Run) -> str:

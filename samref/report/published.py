@@ -20,6 +20,7 @@ line. `table.yaml` defines how runs meet those rows:
     unmeasured: [{source: ...}]           # rows that no run of this project can fill
     columns: {iou: iou, hours: hours}     # columns with numbers: their metric; `{metric}` takes a column's value
     omit: [val_miou]                      # columns of paper.csv that no run here can fill
+    ratios: [{metric: hours, per: {method: ours}}]  # of times, each row's to that of the row that differs by `per`
     setting:                              # what the paper measured with: a run that differs is marked
       - {where: {...}, hydra_choices.backbone: vit_h, counts.masks: 585}
     notes: [...]
@@ -45,7 +46,7 @@ from samref.errors import ConfigError
 from samref.report.runs import COARSE, REFINED, Conditions, as_text, same
 
 REQUIRED = ("title", "experiment", "data", "command", "columns")
-OPTIONAL = ("when", "keys", "arguments", "coarse", "means", "unmeasured", "omit", "setting", "notes")
+OPTIONAL = ("when", "keys", "arguments", "coarse", "means", "unmeasured", "omit", "ratios", "setting", "notes")
 CHOICES = "hydra_choices."
 COUNTS = "counts."
 
@@ -75,6 +76,14 @@ class Row:
 
 
 @dataclass(frozen=True)
+class RatioRule:
+    """Of which metric ratios are given, and to which row: the one of the same labels but for `per`."""
+
+    metric: str
+    per: dict[str, str]
+
+
+@dataclass(frozen=True)
 class PublishedTable:
     """One table of the paper, see the module's docstring."""
 
@@ -85,6 +94,7 @@ class PublishedTable:
     command: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    ratios: tuple[RatioRule, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -132,6 +142,7 @@ def read_table(folder: Path) -> PublishedTable:
         name=folder.name,
         rows=rows,
         notes=tuple(spec.get("notes", ())),
+        ratios=tuple(RatioRule(rule["metric"], rule["per"]) for rule in spec.get("ratios", ())),
         **{key: str(spec[key]) for key in ("title", "experiment", "data", "command")},
     )
 

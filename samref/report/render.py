@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from samref.report.comparison import Measured
+from samref.report.comparison import Measured, ratios
 from samref.report.published import PublishedTable
 
 LABELS = {
@@ -19,6 +19,7 @@ LABELS = {
     "iou_mean": "mean IoU",
     "boundary_iou": "boundary IoU",
     "top1_acc": "top-1",
+    "ap_prompt_box": "AP prompt box",
     "ap_box": "AP box",
     "ap_mask": "AP mask",
     "ap_boundary": "AP boundary",
@@ -40,7 +41,8 @@ def on_screen(table: PublishedTable, rows: Sequence[Measured]) -> tuple[Table, l
     """A table that fits 100 columns, and the footnotes its last column refers to.
 
     Returns:
-        The table, and footnotes: first how the measured rows were measured, then the commands of the others.
+        The table, and footnotes: first how the measured rows were measured, then the commands of the others, and the
+        ratios of times.
     """
     screen = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in table.labels:
@@ -59,7 +61,7 @@ def on_screen(table: PublishedTable, rows: Sequence[Measured]) -> tuple[Table, l
         marks = [notes.mark(f"measured with {measured.measured_with}")] if measured.measured_with else []
         marks += [notes.mark(measured.missing)] if measured.missing else []
         screen.add_row(*cells, " ".join(marks))
-    return screen, notes.lines
+    return screen, notes.lines + [f"ratio: {ratio.sentence}" for ratio in ratios(table, rows)]
 
 
 def as_markdown(table: PublishedTable, rows: Sequence[Measured]) -> str:
@@ -77,7 +79,8 @@ def as_markdown(table: PublishedTable, rows: Sequence[Measured]) -> str:
         with_ = measured.measured_with or ("as the paper" if measured.runs else "")
         lines.append([*cells, with_, f"`{measured.command}`" if measured.command else ""])
     text = [f"## {table.title}", "", *(markdown_row(line) for line in lines), "", f"Data: {table.data}"]
-    text += ["", *(f"- {note}" for note in table.notes)] if table.notes else []
+    remarks = [*(f"Ratio: {ratio.sentence}." for ratio in ratios(table, rows)), *table.notes]
+    text += ["", *(f"- {remark}" for remark in remarks)] if remarks else []
     return "\n".join(text) + "\n"
 
 

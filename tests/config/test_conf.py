@@ -84,6 +84,13 @@ def test_the_protocol_of_a_data_set_comes_with_it(option):
     assert OmegaConf.merge(config, {key: value for key, value in protocol.items() if key != "defaults"}) == config
 
 
+@parametrize("refiner_protocol")
+def test_what_a_refiner_takes_of_label_maps_comes_with_it(option):
+    assert option in options("refiner")
+    protocol = OmegaConf.load(config_dir() / "refiner_protocol" / f"{option}.yaml")
+    assert chosen("refiner", option).regions is protocol.regions is not compose_config(["refiner=dense_crf"]).regions
+
+
 @parametrize("refiner")
 def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
     monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)

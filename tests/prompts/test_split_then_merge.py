@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from samref.config.compose import compose_config
 from samref.errors import ConfigError
 from samref.prompts.split_then_merge import SplitThenMerge, region_masks, split, split_then_merge
 from tests.prompts.algorithm1 import algorithm1, differences
@@ -199,6 +200,18 @@ def test_an_empty_mask_has_no_regions():
 def test_disabled_the_mask_stays_whole():
     mask = drawn("#..#")
     assert (SplitThenMerge(enabled=False, rule="paper", mu=0.5)(mask) == mask[None]).all()
+
+
+@pytest.mark.parametrize(
+    ("refiner", "regions"),
+    [("samrefiner", True), ("grid_merge", True), ("dense_crf", False), ("cascade_psp", False), ("external", False)],
+)
+def test_regions_are_refined_by_segment_anything_and_whole_categories_by_others(refiner, regions):
+    assert compose_config(["dataset=voc", f"refiner={refiner}"]).dataset.stm.enabled is regions
+    for asked in (True, False):
+        words = ["dataset=voc", f"refiner={refiner}", f"regions={asked}"]
+        assert compose_config(words).dataset.stm.enabled is asked
+    assert compose_config(["dataset=folder", f"refiner={refiner}"]).dataset.stm.enabled is False
 
 
 @pytest.mark.parametrize(("rule", "mu"), [("author", 0.5), ("paper", 1.5), ("paper", float("nan"))])

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from samref.report.__main__ import main
-from samref.report.comparison import compare
+from samref.report.comparison import CACHED, compare, ratios
 from samref.report.published import read_table
+from samref.report.render import as_markdown
 from samref.report.runs import read_runs, same
 from samref.report.tables import EXPERIMENTS
 
@@ -80,6 +81,34 @@ def test_minutes_are_the_time_of_the_refinement_and_name_the_hardware(write_repo
     assert merged.ours["minutes"] == pytest.approx(1.5)
     assert "NVIDIA X" in merged.measured_with
     assert rows[0].ours["minutes"] is None
+
+
+def test_ratios_of_times_stand_below_a_table_and_cached_encodings_are_marked(write_report, tmp_path, capsys):
+    choices = {"hydra_choices.refiner": "grid_merge", "hydra_choices.backbone": "mobile_sam"}
+    grid = write_report("grid", {**choices, "backbone.cache": False}, {"iou": 0.8}, timing={"total": 600.0})
+    ours = {**choices, "hydra_choices.refiner": "samrefiner", "backbone.cache": "auto"}
+    paths = [grid, write_report("grid", ours, {"iou": 0.8}, timing={"total": 40.0})]
+    table = read_table(EXPERIMENTS / "table7_grid")
+    rows = compare(table, read_runs(paths)[0])
+    found = {ratio.name: ratio for ratio in ratios(table, rows)}
+    merged = found["minutes, grid_merge : samrefiner"]
+    assert (merged.paper, merged.ours) == (pytest.approx(5), pytest.approx(15))
+    assert found["minutes, grid_max_iou : samrefiner"].sentence.endswith("= 5.0 (paper)")
+    marks = {row.row.labels["method"]: row.measured_with for row in rows}
+    assert CACHED in marks["samrefiner"]
+    assert CACHED not in marks["grid_merge"]
+    assert "- Ratio: minutes, grid_merge : samrefiner = 5.0 (paper), 15.0 (ours)." in as_markdown(table, rows)
+
+
+def test_table_5_prints_how_much_longer_the_others_take():
+    table = read_table(EXPERIMENTS / "table5_sota")
+    found = {ratio.name: round(ratio.paper, 1) for ratio in ratios(table, compare(table, []))}
+    assert found == {
+        "hours, dense_crf : samrefiner": 1.7,
+        "hours, cascade_psp : samrefiner": 5.7,
+        "hours, crm : samrefiner": 2.5,
+        "hours, segrefiner : samrefiner": 2.3,
+    }
 
 
 def test_other_data_than_the_papers_is_named(write_report):

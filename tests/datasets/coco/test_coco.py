@@ -11,6 +11,8 @@ from pycocotools.cocoeval import COCOeval
 
 from samref.datasets.coco.coco import CocoDataset
 from samref.errors import DatasetError, InputError
+from samref.geometry.masks import crop_mask
+from samref.structures import Prompts, Refinement
 from tests.factories_benchmarks import SIZE, annotation, make_coco, polygon, rectangle, result, write_json
 
 
@@ -64,6 +66,24 @@ def test_annotations_may_be_the_coarse_masks_of_another_ground_truth(coco, tmp_p
     coarse = write_json(tmp_path / "coarse.json", {**coco.content, "annotations": [annotation(7, 2, 1, (1, 1, 9, 9))]})
     data = dataset(coco, predictions=coarse)
     assert [sample.object_ids for sample in (data[0],)] == [(7,)]
+
+
+def test_box_prompts_are_scored_and_tight_ones_are_the_boxes_of_the_coarse_masks(coco):
+    data = dataset(coco)
+    scorers = {name: data.scorer() for name in ("tight", "grown", "none")}
+    for sample in (data[k] for k in range(len(data))):
+        tight = np.array([crop_mask(mask).box for mask in sample.masks], np.float32)
+        boxes = {"tight": tight, "grown": tight + np.float32([-9, -9, 9, 9]), "none": None}
+        for name, scorer in scorers.items():
+            count = len(sample.masks)
+            predicted = np.zeros((count, 3), np.float32)
+            prompts = Prompts(boxes=boxes[name])
+            chosen = np.zeros(count, np.int64)
+            scorer.update(sample, Refinement(sample.masks, chosen, predicted[:, 0], predicted, prompts, ("",) * count))
+    found = {name: scorer.compute() for name, scorer in scorers.items()}
+    assert found["tight"]["refined"]["ap_prompt_box"] == found["tight"]["coarse"]["ap_box"] > 0.5
+    assert found["grown"]["refined"]["ap_prompt_box"] < found["tight"]["refined"]["ap_prompt_box"]
+    assert "ap_prompt_box" not in found["none"]["refined"]
 
 
 def test_without_ground_truth_nothing_is_scored_and_images_go_by_their_number(coco):
