@@ -16,6 +16,7 @@ from benchmarks.grid import grid_rows
 from benchmarks.probe import probe
 from benchmarks.results import FOLDER, publish
 from benchmarks.sweep import sweep_rows
+from benchmarks.verdict import verdict_rows
 
 Rows = list[dict[str, Any]]
 # The plain path costs the same for each mask: it is timed on no more, and not at all on 20 MP.
@@ -68,6 +69,11 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
     "identity": ("Refined masks against those of the plain path, in fp32.", identity_rows),
     "adaption": ("An epoch of adaption over cached features and through the full model, seconds.", adaption_rows),
     "sweep": ("A sweep of 14 jobs against one encoding of its images and 14 decodings of its masks.", sweep_rows),
+    "verdict": (
+        "Several prompt combinations and a decision (the default for folders and COCO) beside the paper's recipe, one "
+        "image of 480 x 854 with its encoding, MobileSAM.",
+        verdict_rows,
+    ),
     "grid": ("SAM's automatic mask generator and samref on one image, with its encoding.", grid_rows),
 }
 

@@ -132,4 +132,4 @@ def test_what_was_decided_against_is_kept_with_kept_masks_alone(source):
     result = source("good").refine(photo(SIZE, 0), coarse)
     assert set(result.rejected) == set(range(len(coarse)))
     assert all((result.rejected[k] != coarse[k]).any() for k in result.rejected)
-    assert not source("polygons").refine(photo(SIZE, 0), coarse).rejected
+    assert not source("superpixels").refine(photo(SIZE, 0), coarse).rejected
