@@ -10,7 +10,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from samref.config.compose import config_dir, in_a_sentence, with_choices
+from samref.config.compose import in_a_sentence, with_choices
+from samref.config.shipped import config_dir
 from samref.errors import SamrefError
 from samref.report.screen import print_report
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from samref.refiners.samrefiner import SAMRefiner
 
-__version__ = "0.1.0"
-__all__ = ["SAMRefiner"]
+__version__: str
+__all__ = ["SAMRefiner", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported at first use: `python -m samref.report` and other tools that read files need no PyTorch.
+    # At first use: `samref --help` and tools that read files wait neither for PyTorch nor for a search of metadata.
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("samref")
     if name == "SAMRefiner":
         from samref.refiners.samrefiner import SAMRefiner
 

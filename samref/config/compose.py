@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
-from hydra.utils import get_object, instantiate
+from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from samref.config.shipped import config_dir
+from samref.config.signature import parameters
 from samref.config.validate import check_part
 from samref.errors import ConfigError, SamrefError
 
 GROUPS = ("dataset", "backbone", "prompts", "adaption", "refiner", "preset", "experiment")
 REFINER_KEYS = ("iterations", "selection", "cascade", "chunk_size")
+VERSION_BASE = "1.3"
 
-
-def config_dir() -> Path:
-    """The folder of the configuration: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+# Hydra's parser keeps tables that grow while it reads.
+_COMPOSING = Lock()
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The configuration that `python run.py OVERRIDES` would run with.
 
+    It may be called in threads, in notebooks and in programs that are Hydra applications themselves: nothing of theirs
+    is read or changed.
+
     Raises:
         ConfigError: for an unknown group, option or key.
     """
     try:
-        with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
-            cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+        with _COMPOSING, _version_base():
+            # Resolvers that Hydra's own part of the configuration names.
+            setup_globals()
+            loader = ConfigLoaderImpl(create_config_search_path(str(config_dir())))
+            cfg = loader.load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
     # Hydra lets some values through to its own code's plain errors: prompts=3, a lone bracket.
     except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(in_a_sentence(error)) from error
@@ -42,6 +52,19 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return with_choices(cfg, choices)
+
+
+@contextmanager
+def _version_base() -> Iterator[None]:
+    """Composes as `run.py` does, whatever `version_base` another application in this process has chosen."""
+    base = version.VersionBase.instance()
+    before = base.getbase()
+    base.setbase(version.Version(VERSION_BASE))
+    try:
+        yield
+    finally:
+        # Not by setbase, which refuses what stands there before any choice.
+        base.version_base = before
 
 
 def in_a_sentence(error: Exception) -> str:
@@ -75,9 +98,9 @@ def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
 
 
 def unused_groups(refiner: DictConfig) -> set[str]:
-    """The groups among `backbone`, `prompts`, `adaption` that a refiner's constructor does not ask for."""
+    """The groups among `backbone`, `prompts`, `adaption` that a refiner's constructor does not take."""
     try:
-        wanted = inspect.signature(get_object(refiner.get("_target_", ""))).parameters
+        wanted = parameters(str(refiner.get("_target_", "")))
     except (ImportError, AttributeError, ValueError, TypeError):
         # Building the refiner says what is wrong with it.
         return set()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from samref.config.shipped import shipped_folder
 from samref.errors import ConfigError
 from samref.io.atomic import write_text
 from samref.report.comparison import Measured, compare, measured_on, without_row
@@ -15,7 +16,7 @@ from samref.report.published import PublishedTable, read_tables
 from samref.report.render import as_csv, as_markdown, csv_header, on_screen
 from samref.report.runs import Run, find_reports, read_runs
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = shipped_folder("experiments")
 WIDTH = 100
 
 

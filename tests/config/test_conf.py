@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from samref.adaption.iou_lora import IouLora
 from samref.backbones.open import open_backbone
-from samref.config.compose import build, compose_config, config_dir, plain
+from samref.config.compose import build, compose_config, plain
+from samref.config.shipped import config_dir
 from samref.datasets.dataset import MaskDataset
 from samref.engine.runner import build_refiner
 from samref.prompts.excavation import Excavator

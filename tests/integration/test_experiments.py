@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from samref.backbones.open import open_backbone
-from samref.config.compose import compose_config, config_dir
+from samref.config.compose import compose_config
+from samref.config.shipped import config_dir
 from samref.engine import runner
 from samref.report.comparison import compare
 from samref.report.published import read_tables

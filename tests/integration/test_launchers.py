@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from samref.config.compose import config_dir
+from samref.config.shipped import config_dir
 from tests.factories import make_davis585
 
 ROOT = Path(__file__).resolve().parents[2]

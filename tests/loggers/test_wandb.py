@@ -8,7 +8,8 @@ import wandb
 import yaml
 from PIL import Image
 
-from samref.config.compose import compose_config, config_dir
+from samref.config.compose import compose_config
+from samref.config.shipped import config_dir
 from samref.engine import runner
 from samref.errors import ConfigError
 from samref.loggers.wandb import CLASSES, WandbLog, chosen_mode, has_key, summary

@@ -1,0 +1,36 @@
+"""Constructors' parameters are read from the source as `inspect` finds them in the imported class."""
+
+import inspect
+import re
+
+import pytest
+from hydra.utils import get_object
+
+from samref.config.shipped import config_dir
+from samref.config.signature import parameters
+
+TARGETS = sorted(
+    set(re.findall(r"_target_: (samref\.[\w.]+)", "\n".join(path.read_text() for path in config_dir().rglob("*.yaml"))))
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_source_says_what_inspect_does(target):
+    found = {
+        name: "" if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+        for name, parameter in inspect.signature(get_object(target)).parameters.items()
+        if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    }
+    assert {name: re.sub(r"\s|['\"]", "", text) for name, text in parameters(target).items()} == {
+        name: re.sub(r"\s|['\"]", "", str(annotation)) for name, annotation in found.items()
+    }
+
+
+def test_other_packages_are_imported():
+    assert parameters("fractions.Fraction.limit_denominator") == {"self": "", "max_denominator": ""}
+
+
+@pytest.mark.parametrize("target", ["samref.nothing.Here", "samref.refiners.guard.Nothing", "nowhere.Class"])
+def test_what_is_not_there_is_an_import_error(target):
+    with pytest.raises(ImportError):
+        parameters(target)
