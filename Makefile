@@ -34,7 +34,7 @@ demo: $(VENV)/.run  ## see coarse masks improve, with the real model, on this ma
 	$(PY) run.py +experiment=demo
 
 app: $(VENV)/.app  ## a page to try it: drop a photo, paint a rough mask, move every setting
-	$(PY) -m samref.cli.app
+	$(PY) -m samref app
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider
@@ -56,10 +56,10 @@ faults: $(VENV)/.dev  ## kills, full disks, cut downloads, corrupted files, a so
 	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.faults --seed $(SEED)
 
 tables: $(VENV)/.run  ## every table of the paper: paper, ours, difference, command
-	$(PY) -m samref.report tables
+	$(PY) -m samref tables
 
 weights: $(VENV)/.run  ## fetch and verify the default weights
-	$(PY) -m samref.backbones.weights mobile_sam
+	$(PY) -m samref weights mobile_sam
 
 clean:  ## remove the environment and caches; outputs/ stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ import torch
 
 from samref.adaption.lora import adapt_head, get_adapter_params, set_trainable_params
 from samref.backbones.backbone import Backbone
+from samref.config.paths import InputFile
 from samref.errors import ConfigError
 
 TARGETS = ("coarse", "truth")
@@ -56,7 +57,7 @@ class IouLora:
     seed: int
     target: str
     cached: bool
-    checkpoint: str | None = None
+    checkpoint: InputFile | None = None
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:

@@ -8,6 +8,7 @@ from torch import Tensor
 from samref.backbones.fast.decoder import HqMaskDecoder, hq_features
 from samref.backbones.fast.modules import hq_sam_modules
 from samref.backbones.sam_backbone import SamBackbone, resolve_device
+from samref.config.paths import InputFile
 
 
 class HqSamBackbone(SamBackbone):
@@ -40,7 +41,7 @@ class HqSam(HqSamBackbone):
     def __init__(
         self,
         name: str,
-        weights: str | None = None,
+        weights: InputFile | None = None,
         sha256: str | None = None,
         device: str = "auto",
         precision: str = "fp32",

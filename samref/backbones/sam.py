@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from samref.backbones.fast.modules import sam_modules
 from samref.backbones.sam_backbone import SamBackbone, resolve_device
+from samref.config.paths import InputFile
 
 
 class Sam(SamBackbone):
@@ -21,7 +22,7 @@ class Sam(SamBackbone):
     def __init__(
         self,
         name: str,
-        weights: str | None = None,
+        weights: InputFile | None = None,
         sha256: str | None = None,
         device: str = "auto",
         precision: str = "fp32",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from samref.backbones.fast.decoder import MASKS, Extent, MaskDecoder, predict_io
 from samref.backbones.fast.encoder import Encoder
 from samref.backbones.fast.two_way_transformer import SharedImage
 from samref.backbones.memory import in_fitting_groups
-from samref.backbones.weights import load_checkpoint
+from samref.backbones.weights.loading import load_checkpoint
 from samref.errors import ConfigError, InputError
 from samref.geometry.frames import resized_size, scale_coords
 from samref.structures import Candidates, Embedding, Prompts
@@ -92,7 +93,7 @@ class SamBackbone(nn.Module):
         super().train(False)
         return self
 
-    def load(self, weights: str | None, sha256: str | None) -> None:
+    def load(self, weights: str | Path | None, sha256: str | None) -> None:
         """Finds, verifies and loads the weights of this backbone.
 
         Args:

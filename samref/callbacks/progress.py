@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+
+def label_of(config: Mapping[str, Any]) -> str:
+    """What a run is called while it runs: its data by their own name, and its prompts.
+
+    >>> label_of({"hydra_choices": {"dataset": "folder"}, "dataset": {"images": "/data/horses/images"}})
+    'horses/images'
+    >>> label_of({"hydra_choices": {"dataset": "davis585", "prompts": "box"}, "dataset": {"root": "/data/d"}})
+    'davis585 prompts=box'
+    """
+    choices = config["hydra_choices"]
+    data = str(choices["dataset"])
+    if data == "folder":
+        data = "/".join(Path(config["dataset"]["images"]).absolute().parts[-2:])
+    return f"{data} prompts={choices['prompts']}" if "prompts" in choices else data
 
 
 class Speed(ProgressColumn):

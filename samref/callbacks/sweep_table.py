@@ -10,9 +10,8 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.console import Console
 
-from samref.report.sweep import write_sweep_table
+# Hydra imports this module before it runs any job: what a mistake does not need is imported where it is used.
 
 
 class SweepTable(Callback):  # type: ignore[misc]
@@ -25,10 +24,16 @@ class SweepTable(Callback):  # type: ignore[misc]
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         """Rewrites the table's files."""
         if config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN":
+            from samref.report.sweep import write_sweep_table
+
             write_sweep_table(self._folder(config))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Prints the table and where it lies."""
+        from rich.console import Console
+
+        from samref.report.sweep import write_sweep_table
+
         folder = self._folder(config)
         table = write_sweep_table(folder)
         if table is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os.path import expanduser
 from threading import Lock
 from typing import Any
 
@@ -17,6 +18,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from samref.config.mistakes import explained, in_a_sentence, normalized, unreadable
+from samref.config.reference import flat
 from samref.config.shipped import config_dir
 from samref.config.signature import parameters
 from samref.config.validate import check_part
@@ -39,19 +42,34 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: for an unknown group, option or key.
     """
+    words = [normalized(word, expanduser) for word in overrides]
+    if sentence := unreadable(words):
+        raise ConfigError(sentence)
     try:
-        with _COMPOSING, _version_base():
-            # Resolvers that Hydra's own part of the configuration names.
-            setup_globals()
-            loader = ConfigLoaderImpl(create_config_search_path(str(config_dir())))
-            cfg = loader.load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
+        cfg = _loaded(words)
     # Hydra lets some values through to its own code's plain errors: prompts=3, a lone bracket.
     except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ConfigError(in_a_sentence(error)) from error
+        raise ConfigError(explained(error, words, known_keys)) from error
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg["hydra"]
     return with_choices(cfg, choices)
+
+
+def known_keys() -> list[str]:
+    """The dotted keys of the configuration as it is without overrides."""
+    cfg = OmegaConf.to_container(_loaded([]), resolve=False)
+    assert isinstance(cfg, dict)
+    return [key for key, _ in flat({str(key): value for key, value in cfg.items() if key != "hydra"})]
+
+
+def _loaded(words: Sequence[str]) -> DictConfig:
+    with _COMPOSING, _version_base():
+        # Resolvers that Hydra's own part of the configuration names.
+        setup_globals()
+        loader = ConfigLoaderImpl(create_config_search_path(str(config_dir())))
+        cfg: DictConfig = loader.load_configuration("config", list(words), RunMode.RUN, from_shell=False)
+        return cfg
 
 
 @contextmanager
@@ -65,17 +83,6 @@ def _version_base() -> Iterator[None]:
     finally:
         # Not by setbase, which refuses what stands there before any choice.
         base.version_base = before
-
-
-def in_a_sentence(error: Exception) -> str:
-    """What Hydra says over several lines of an unknown option or key, on one, without the folders it searched."""
-    told = str(error).partition("Config search path")[0]
-    lines = [line.strip() for line in told.splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
-    head, listed = kept[:1], kept[1:]
-    if listed and listed[0].startswith("Available options"):
-        listed = [f"{listed[0]} {', '.join(listed[1:])}"]
-    return "; ".join(part.rstrip(".") for part in [*head, *listed])
 
 
 def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:

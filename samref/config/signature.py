@@ -6,12 +6,21 @@ import ast
 import inspect
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra.utils import get_object
 
 from samref.config.shipped import PACKAGE
 
-Parameters = dict[str, str]
+
+class Parameter(NamedTuple):
+    """A parameter: its annotation as it is written ("" where there is none), and whether it has no default."""
+
+    annotation: str
+    required: bool
+
+
+Parameters = dict[str, Parameter]
 Definition = ast.ClassDef | ast.FunctionDef
 
 
@@ -22,7 +31,7 @@ def parameters(target: str) -> Parameters:
         target: dotted path of a class or function. Those of this package are read without being imported.
 
     Returns:
-        For each parameter its annotation as it is written, "" where there is none.
+        The parameters by name, in order.
 
     Raises:
         ImportError: if there is no such module or nothing of this name in it; what importing other packages raises.
@@ -38,7 +47,10 @@ def parameters(target: str) -> Parameters:
 
 def _imported(target: str) -> Parameters:
     found = inspect.signature(get_object(target)).parameters
-    return {name: _written(parameter.annotation) for name, parameter in found.items()}
+    return {
+        name: Parameter(_written(parameter.annotation), parameter.default is inspect.Parameter.empty)
+        for name, parameter in found.items()
+    }
 
 
 def _written(annotation: object) -> str:
@@ -87,8 +99,12 @@ def _of_class(module: str, definition: Definition) -> Parameters:
 
 def _of_function(definition: ast.FunctionDef) -> Parameters:
     arguments = definition.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    return {each.arg: ast.unparse(each.annotation) if each.annotation else "" for each in every}
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + [*arguments.defaults, *arguments.kw_defaults]
+    return {
+        each.arg: Parameter(ast.unparse(each.annotation) if each.annotation else "", default is None)
+        for each, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True)
+    }
 
 
 def _is_dataclass(definition: ast.ClassDef) -> bool:
@@ -97,7 +113,7 @@ def _is_dataclass(definition: ast.ClassDef) -> bool:
 
 def _fields(definition: ast.ClassDef) -> Parameters:
     return {
-        node.target.id: ast.unparse(node.annotation)
+        node.target.id: Parameter(ast.unparse(node.annotation), node.value is None)
         for node in definition.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
@@ -120,6 +121,8 @@ def _parts(node: Any) -> Iterator[DictConfig]:
 def _kinds(hint: Any) -> tuple[type, ...] | None:
     """The plain types an annotation allows; None where it allows anything else."""
     options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    # A configuration holds paths as text.
+    options = tuple(option for option in options if option is not Path)
     return options if all(option in WORDS for option in options) else None
 
 

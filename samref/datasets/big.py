@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samref.config.paths import InputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.simulated import Defects
 from samref.errors import DatasetError, InputError
@@ -30,7 +31,7 @@ class BigDataset(MaskDataset):
 
     def __init__(
         self,
-        root: str | Path | None,
+        root: InputFolder | None,
         defects: str | None = None,
         strengths: Mapping[str, Any] | None = None,
         seed: int = 0,
@@ -47,7 +48,7 @@ class BigDataset(MaskDataset):
         Raises:
             DatasetError: if it is missing, or a name lacks one of its three files.
         """
-        source = f"`python -m samref.datasets {self.name}` shows where it comes from"
+        source = f"`samref datasets {self.name}` shows where it comes from"
         if root is None or not Path(root).is_dir():
             raise DatasetError(
                 f"{root or f'the root of {self.name}'} is not a folder; give dataset.root=DIR ({source})"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from samref.config.paths import InputFolder, OutputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.defects import stable_seed
 from samref.datasets.simulated import Defects
@@ -36,13 +37,13 @@ class Davis585(MaskDataset):
 
     def __init__(
         self,
-        root: str | None,
+        root: InputFolder | None,
         init: str = "sp",
         sequences: Sequence[str] | str | None = None,
         defects: str | None = None,
         strengths: Mapping[str, Any] | None = None,
         seed: int = 0,
-        cache: str | None = None,
+        cache: OutputFolder | None = None,
     ) -> None:
         """Finds and checks the files.
 
@@ -121,12 +122,12 @@ class Davis(MaskDataset):
 
     def __init__(
         self,
-        root: str | None,
+        root: InputFolder | None,
         year: int = 2017,
         split: str = "val",
         every: int = 1,
         seed: int = 0,
-        cache: str | None = None,
+        cache: OutputFolder | None = None,
         defects: str = "superpixel",
         strengths: Mapping[str, Any] | None = None,
     ) -> None:
@@ -219,7 +220,7 @@ class FrameWriter(MaskWriter):
             write_png(self.output / sequence / f"{self.prefix}{name}_{stem}.png", mask.astype(np.uint8) * 255)
 
 
-def existing_root(root: str | None, name: str, layout: str, source: str) -> Path:
+def existing_root(root: InputFolder | None, name: str, layout: str, source: str) -> Path:
     """The folder of a data set, or a `DatasetError` that names what belongs there and where it comes from."""
     if root is None:
         raise DatasetError(f"dataset={name} needs dataset.root=DIR, a folder with {layout}. {source}")

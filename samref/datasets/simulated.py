@@ -59,7 +59,11 @@ class Defects:
 
     @classmethod
     def of(
-        cls, kind: str | None, seed: int = 0, strengths: Mapping[str, Any] | None = None, cache: str | None = None
+        cls,
+        kind: str | None,
+        seed: int = 0,
+        strengths: Mapping[str, Any] | None = None,
+        cache: str | Path | None = None,
     ) -> Defects | None:
         """As the constructor, but None for None: the data set's own coarse masks."""
         return None if kind is None else cls(kind, seed, strengths, cache)

@@ -26,11 +26,12 @@ from samref.backbones.open import open_backbone
 from samref.callbacks.evaluator import Evaluator
 from samref.callbacks.gallery import Gallery, heading
 from samref.callbacks.picture import Picture
-from samref.callbacks.progress import ProgressLine
+from samref.callbacks.progress import ProgressLine, label_of
 from samref.callbacks.resume import Journal
 from samref.callbacks.run_report import RunReport
 from samref.callbacks.writer import Writer
-from samref.config.compose import build, in_a_sentence
+from samref.config.compose import build
+from samref.config.mistakes import in_a_sentence
 from samref.config.validate import check_run_options
 from samref.datasets.coco.writer import JOURNAL
 from samref.datasets.datamodule import SampleDataModule
@@ -130,7 +131,7 @@ def _run_in(
             about = partial(heading, job.config, command, evaluator)
             callbacks.append(Gallery(job.folder / "gallery.html", cfg.callbacks.gallery, cfg.seed, about))
         if cfg.callbacks.progress:
-            callbacks.append(ProgressLine(job.folder.name, len(data.samples)))
+            callbacks.append(ProgressLine(label_of(job.config), len(data.samples)))
         trainer = _refine(cfg, job, dataset, data, refiner, callbacks)
     report = {
         "experiment": cfg.name,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from samref.config.paths import InputPath
 from samref.errors import ConfigError
 from samref.refiners.external_files import FolderMasks
 from samref.refiners.external_records import RecordMasks
@@ -30,7 +31,7 @@ class External:
 
     def __init__(
         self,
-        masks: str | Path | None,
+        masks: InputPath | None,
         dataset: str,
         pattern: str | None,
         patterns: Mapping[str, str],

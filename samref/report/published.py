@@ -40,7 +40,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from samref.errors import ConfigError
 from samref.report.runs import COARSE, REFINED, Conditions, as_text, same

@@ -5,7 +5,7 @@ import pytest
 from hydra.utils import get_class
 
 from samref.backbones.open import CacheOptions
-from samref.backbones.weights import CHECKPOINTS
+from samref.backbones.weights.registry import CHECKPOINTS
 from samref.config.compose import compose_config
 
 FOLDER = Path(__file__).parents[2] / "conf" / "backbone"

@@ -1,141 +1,114 @@
-"""One mask under given settings: the pictures and numbers behind the page."""
+"""The page to try samref on, asked over HTTP as a browser asks it."""
 
+import socket
+
+import cv2
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
 
-from samref.backbones.cache import CachedBackbone, LastEmbedding
 from samref.backbones.tiny import TinySam
-from samref.cli.page import (
-    CHOICES,
-    KEYS,
-    NUMBERS,
-    PICTURE_SIDE,
-    SMALL_SIDE,
-    changed_settings,
-    default_settings,
-    make_trial,
-)
-from samref.errors import ConfigError, InputError
+from samref.cli import page as app
+from samref.cli.main import main
+from samref.cli.trial import default_settings
 from samref.refiners.samrefiner import SAMRefiner
-from samref.visualization.drawing import CAPTION_HEIGHT, GAP
-from tests.factories import blob, photo, rough
+from tests.factories import blob, photo, rough, save_mask
 
-SIZE = (60, 90)
-
-
-class Counting:
-    """A backbone that counts the images it encodes."""
-
-    def __init__(self):
-        self.backbone, self.encoded = TinySam(img_size=128, seed=0), 0
-
-    def encode(self, image):
-        self.encoded += 1
-        return self.backbone.encode(image)
-
-    def __getattr__(self, name):
-        return getattr(self.backbone, name)
+SIZE = (48, 80)
 
 
 @pytest.fixture(scope="module")
-def given():
-    return photo(SIZE, 0), rough(blob(SIZE, 0), 0)
+def client():
+    page = app.make_page(TinySam(img_size=128, seed=0), "tiny")
+    _, url, _ = app.launch(page, prevent_thread_lock=True, quiet=True)
+    assert url.startswith("http://127.0.0.1:")
+    yield Client(url, verbose=False, analytics_enabled=False)
+    page.close(verbose=False)
 
 
 @pytest.fixture
-def counting():
-    return Counting()
+def files(tmp_path):
+    Image.fromarray(photo(SIZE, 0)).save(tmp_path / "photo.png")
+    mask = rough(blob(SIZE, 0), 0)
+    save_mask(tmp_path / "mask.png", mask)
+    strokes = np.zeros((*SIZE, 4), np.uint8)
+    strokes[mask] = (255, 166, 0, 153)
+    Image.fromarray(strokes).save(tmp_path / "strokes.png")
+    save_mask(tmp_path / "small.png", mask[:-1])
+    Image.fromarray(photo(SIZE, 1)).save(tmp_path / "colors.png")
+    return tmp_path
 
 
-def test_a_trial_is_what_the_refiner_makes_of_the_mask(given, counting):
-    overrides = ["prompts.mask.omega=7", "prompts.box.lam=0", "verdict.enabled=false"]
-    expected = SAMRefiner.from_pretrained("tiny", device="cpu", prompts="box_mask", overrides=overrides).refine(*given)
-    settings = {"prompts": "box_mask", "prompts.mask.omega": 7, "prompts.box.lam": 0, "verdict.enabled": False}
-    trial = make_trial(counting, *given, settings)
-    assert (trial.mask == expected.masks[0]).all()
-    assert trial.flag == expected.flags[0] == "refined"
-    assert trial.predicted_iou == expected.predicted_iou[0]
-    both, either = trial.mask & given[1], trial.mask | given[1]
-    assert trial.agreement == pytest.approx(both.sum() / either.sum())
-    assert trial.seconds["decode"] > 0
-
-
-def test_pictures_show_the_image_with_what_was_mined_and_made(given, counting):
-    trial = make_trial(counting, *given, {"verdict.enabled": False})
-    assert trial.coarse.shape == trial.refined.shape == (round(PICTURE_SIDE * 60 / 90), PICTURE_SIDE, 3)
-    assert len(trial.candidates) == 3
-    small = (SMALL_SIDE * 60 // 90 + CAPTION_HEIGHT + GAP, SMALL_SIDE + GAP, 3)
-    assert {picture.shape for picture in (trial.prompts, *trial.candidates)} == {small}
-    assert (trial.coarse != trial.refined).any()
-    box_only = make_trial(counting, *given, {"prompts": "box", "verdict.enabled": False})
-    assert (box_only.coarse == trial.coarse).all()
-    assert (box_only.prompts != trial.prompts).any()
-
-
-def test_an_image_is_encoded_once_for_all_settings(given, counting):
-    patient = CachedBackbone(counting, LastEmbedding())
-    for settings in ({}, {"prompts": "point"}, {"refiner.iterations": 3}, {"prompts.mask.omega": 30}):
-        make_trial(patient, *given, settings)
-    assert counting.encoded == 1
-    make_trial(patient, given[0][::-1].copy(), given[1], {})
-    assert counting.encoded == 2
-
-
-def test_the_guard_gives_the_rough_mask_back(given, counting):
-    # The tiny model has random weights: what it makes of a mask is implausible.
-    trial = make_trial(counting, *given, {"verdict.enabled": False, "guard.enabled": True, "prompts": "point"})
-    assert trial.flag == "kept"
-    assert (trial.mask == given[1]).all()
-    assert trial.rejected is not None
-    assert make_trial(counting, *given, {"verdict.enabled": False, "prompts": "point"}).rejected is None
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_every_setting_reaches_the_configuration(key):
-    default = default_settings()[key]
-    other = next(c for c in CHOICES[key] if c != default) if key in CHOICES else not default
-    other = {"prompts.box.lam": 0.5}.get(key, default + 1) if key in NUMBERS else other
-    assert changed_settings(None, {key: default}) == ["dataset=folder"]
-    assert changed_settings(None, {key: other}) == ["dataset=folder", f"{key}={other}"]
-
-
-@pytest.mark.parametrize("key", CHOICES)
-def test_every_choice_runs(key, given, counting):
-    patient = CachedBackbone(counting, LastEmbedding())
-    for choice in CHOICES[key]:
-        assert make_trial(patient, *given, {key: choice, "refiner.iterations": 2}).mask.shape == SIZE
-
-
-def test_a_preset_moves_the_settings_it_stands_for():
-    paper, released = default_settings(), default_settings("released")
-    assert (paper["prompts.mask.omega"], paper["refiner.iterations"], paper["prompts.mask.form"]) == (15, 1, "center")
-    assert (released["prompts.mask.omega"], released["refiner.iterations"]) == (30, 5)
-    assert changed_settings("released", released) == ["dataset=folder", "+preset=released"]
-
-
-def test_what_makes_no_sense_is_said(given, counting):
-    with pytest.raises(InputError, match="the mask is empty; paint over the object"):
-        make_trial(counting, given[0], np.zeros(SIZE, bool), {})
-    with pytest.raises(ConfigError, match="expected a number above 0"):
-        make_trial(counting, *given, {"prompts.mask.gamma": 0})
-    with pytest.raises(InputError, match="expected"):
-        make_trial(counting, given[0], given[1][:-1], {})
-
-
-def test_the_guards_rule_that_asks_the_candidates_holds_here_too(counting):
-    given = photo(SIZE, 1), rough(blob(SIZE, 1), 1)
-    settings = {
-        "verdict.enabled": False,
-        "guard.enabled": True,
-        "guard.min_agreement": 0,
-        "guard.min_predicted_iou": 0,
-        "guard.min_trust": 0,
-        "guard.confirming": 0.01,
-        "guard.max_gap": 0,
+def ask(client, files, layers=(), mask=None, preset="paper", **changed):
+    painting = {
+        "background": handle_file(files / "photo.png"),
+        "layers": [handle_file(files / layer) for layer in layers],
+        "composite": None,
     }
-    overrides = [f"{key}={value}" for key, value in settings.items()]
-    refiner = SAMRefiner.from_pretrained("tiny", device="cpu", guard=True, overrides=overrides)
-    refiner.backbone = counting
-    assert refiner.refine(*given).flags == ("kept",)
-    assert make_trial(counting, *given, settings).flag == "kept"
-    assert make_trial(counting, *given, {**settings, "guard.confirming": 0}).flag == "refined"
+    settings = {**default_settings(app.PRESETS[preset]), "verdict.enabled": False, **changed}
+    path = None if mask is None else handle_file(files / mask)
+    return client.predict(painting, path, preset, *(settings[key] for key in app.CONTROLS), api_name="/refine")
+
+
+def test_painted_and_dropped_masks_come_back_refined(client, files):
+    options = {"guard": False, "overrides": ["prompts.mask.omega=9"]}
+    refiner = SAMRefiner.from_pretrained("tiny", device="cpu", **options)
+    expected = refiner.refine(files / "photo.png", rough(blob(SIZE, 0), 0)).masks[0]
+    for given in ({"layers": ["strokes.png"]}, {"mask": "mask.png"}):
+        both, told, mask, prompts, *candidates, rejected = ask(client, files, **given, **{"prompts.mask.omega": 9})
+        assert ((cv2.imread(mask, cv2.IMREAD_GRAYSCALE) > 0) == expected).all()
+        assert "**refined**" in told
+        assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in told
+        assert all(cv2.imread(path) is not None for path in (*both, prompts, *candidates))
+        assert not rejected["visible"]
+        assert len(candidates) == 3
+
+
+def test_without_a_mask_the_page_says_what_to_do(client, files):
+    both, told, *pictures = ask(client, files)
+    assert told == app.HINT
+    assert not any(pictures) and not any(both or ())
+
+
+@pytest.mark.parametrize(
+    ("mask", "sentence"), [("small.png", "the mask file is (47, 80)"), ("colors.png", "is a color image")]
+)
+def test_a_mask_that_does_not_fit_is_one_sentence(client, files, mask, sentence):
+    both, told, *pictures = ask(client, files, mask=mask)
+    assert sentence in told and "\n" not in told
+    assert not any(pictures) and not any(both or ())
+
+
+def test_a_preset_moves_the_controls(client):
+    values = client.predict("released", api_name="/preset")
+    assert dict(zip(app.CONTROLS, values, strict=True)) == default_settings("released")
+
+
+def test_the_page_asks_no_other_host(client):
+    assert client.config["analytics_enabled"] is False
+    assert client.config["run_history"] is False
+    assert not client.config["stylesheets"]
+
+
+def test_transparent_photos_lie_on_white_and_soft_edges_are_cut_at_half():
+    background = np.zeros((2, 3, 4), np.uint8)
+    background[0, 0] = (10, 20, 30, 255)
+    layer = np.zeros((2, 3, 4), np.uint8)
+    layer[0, :, 3] = (127, 128, 255)
+    image, mask = app.photo_and_mask({"background": background, "layers": [layer]}, None)
+    assert image[0, 0].tolist() == [10, 20, 30] and image[1, 2].tolist() == [255, 255, 255]
+    assert mask.tolist() == [[False, True, True], [False] * 3]
+
+
+def test_what_cannot_be_served_is_one_sentence(capsys):
+    assert main(["app", "--backbone", "nothing"]) == 1
+    assert "there is no backbone=nothing" in capsys.readouterr().err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["app", "--backbone", "tiny", "--port", str(port)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: no page can be served at 127.0.0.1, port {port}; give another --port or --host\n"
+    )

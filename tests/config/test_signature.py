@@ -21,13 +21,21 @@ def test_the_source_says_what_inspect_does(target):
         for name, parameter in inspect.signature(get_object(target)).parameters.items()
         if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     }
-    assert {name: re.sub(r"\s|['\"]", "", text) for name, text in parameters(target).items()} == {
+    assert {name: re.sub(r"\s|['\"]", "", text) for name, (text, _) in parameters(target).items()} == {
         name: re.sub(r"\s|['\"]", "", str(annotation)) for name, annotation in found.items()
     }
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_has_a_default_need_not_be_given(target):
+    found = inspect.signature(get_object(target)).parameters
+    required = {name for name, parameter in found.items() if parameter.default is inspect.Parameter.empty}
+    assert {name for name, (_, needed) in parameters(target).items() if needed} == required
+
+
 def test_other_packages_are_imported():
-    assert parameters("fractions.Fraction.limit_denominator") == {"self": "", "max_denominator": ""}
+    found = parameters("fractions.Fraction.limit_denominator")
+    assert found == {"self": ("", True), "max_denominator": ("", False)}
 
 
 @pytest.mark.parametrize("target", ["samref.nothing.Here", "samref.refiners.guard.Nothing", "nowhere.Class"])

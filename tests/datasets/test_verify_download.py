@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from samref.datasets import __main__ as command
+from samref.cli.main import main
 from samref.datasets.sources import download
-from samref.datasets.sources.catalog import Archive, Source
+from samref.datasets.sources.catalog import SOURCES, Archive, Source
 from samref.datasets.sources.download import fetch, unpack
 from samref.errors import DatasetError
 
@@ -170,9 +170,9 @@ def test_a_damaged_archive_is_named(tmp_path):
 
 def test_the_command_fetches_unpacks_and_says_how_to_go_on(server, tmp_path, monkeypatch, capsys):
     source = Source("X", "page", "free", ("layout",), (offered(server, CONTENT),))
-    monkeypatch.setitem(command.SOURCES, "coco", source)
-    assert command.main(["coco", "--download", str(tmp_path), "--only", "images.zip"]) == 0
+    monkeypatch.setitem(SOURCES, "coco", source)
+    assert main(["datasets", "coco", "--download", str(tmp_path), "--only", "images.zip"]) == 0
     text = capsys.readouterr().out
     assert (tmp_path / "val" / "2.txt").read_bytes() == b"two"
     assert server.url in text and "terms: free" in text and f"--verify root={tmp_path}" in text
-    assert command.main(["coco", "--download", str(tmp_path), "--only", "other.zip"]) == 1
+    assert main(["datasets", "coco", "--download", str(tmp_path), "--only", "other.zip"]) == 1

@@ -1,37 +1,39 @@
-"""What a user sees of `python run.py` when something is wrong: one sentence on stderr, exit code 1."""
+"""What a user sees of `python run.py` when something is wrong: one sentence on stderr, exit code 1.
 
-import subprocess
-import sys
-from pathlib import Path
+What is known before anything is loaded: tests/cli/test_main.py.
+"""
+
+import re
+import shlex
 
 import pytest
 
 from tests.factories import make_davis585
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, python
 
 
 def run_py(folder, *words):
-    command = [sys.executable, str(ROOT / "run.py"), *words, "callbacks.progress=false"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return python(ROOT / "run.py", *words, "callbacks.progress=false", cwd=folder)
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["prompts=foo"], "error: In 'config': Could not find 'prompts/foo'; Available options in 'prompts': "),
-        (["prompts.mask.omga=3"], "error: Could not override 'prompts.mask.omga'; To append to your config use "),
-        (["dataset=davis585", "dataset.root=nowhere"], "error: dataset.root=nowhere is not a folder; "),
-        (["backbone=mobile_sam", "backbone.weights=torn.pt"], "error: cannot read torn.pt as a checkpoint "),
-    ],
-)
-def test_a_mistake_is_one_sentence(tmp_path, words, sentence):
+def test_a_file_that_is_no_checkpoint_is_one_sentence(tmp_path):
     (tmp_path / "torn.pt").write_bytes(b"torn")
-    done = run_py(tmp_path, *words)
+    done = run_py(tmp_path, "backbone=mobile_sam", "backbone.weights=torn.pt")
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith(sentence)
+    assert line.startswith("error: cannot read torn.pt as a checkpoint ")
     assert not list(tmp_path.rglob("report.json"))
+
+
+@pytest.mark.parametrize("name", ["split=train", "My Data (1)", "n#1", "données", "it's", "a,b"])
+def test_a_path_that_hydra_cannot_read_is_shown_as_it_can(tmp_path, name):
+    """What the sentence shows, pasted into a shell, is understood."""
+    done = run_py(tmp_path, "dataset=folder", f"dataset.images={name}/img", "dataset.masks=masks")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    (word,) = [word for word in shlex.split(re.search(r"'dataset.images=.*", line)[0]) if "=" in word]
+    again = run_py(tmp_path, "dataset=folder", word.rstrip(";"), "dataset.masks=masks")
+    assert f"error: dataset.images={name}/img is not a folder" in again.stderr
 
 
 def test_a_sweep_goes_on_after_a_job_that_fails_and_says_so(tmp_path):

@@ -5,8 +5,8 @@ import sys
 import pytest
 from PIL import Image
 
+from samref.cli.main import main
 from samref.errors import ConfigError
-from samref.report.__main__ import main
 from samref.report.figures import as_csv, plot, read_figure, read_figures
 from samref.report.plots import draw
 from samref.report.runs import read_runs

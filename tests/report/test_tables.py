@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from samref.report.__main__ import main
+from samref.cli.main import main
 from samref.report.comparison import CACHED, compare, ratios
 from samref.report.published import read_table
 from samref.report.render import as_markdown
@@ -205,5 +205,5 @@ def test_a_folder_without_tables_is_one_sentence(tmp_path, capsys):
 
 
 def test_reports_are_read_without_loading_the_model():
-    code = "import sys, samref.report.__main__, samref.report.sweep; sys.exit('torch' in sys.modules)"
+    code = "import sys, samref.cli.report, samref.report.sweep; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samref.cli.illustrate import FIGURES, main, read_subject
+from samref.cli.illustrate import FIGURES
+from samref.cli.illustrations import read_subject
+from samref.cli.main import main
 from samref.geometry.frames import unpadded_features
 from samref.geometry.masks import crop_mask
 from samref.prompts.boxes import BoxPrompt, FeatureMap
@@ -103,9 +105,9 @@ def test_candidates_have_a_row_a_combination_and_one_chosen_each(refiner, monkey
 def test_the_command_writes_every_figure(files, capsys, refiner):
     out = files / "out"
     words = [str(files / "dog.jpg"), str(files / "mask.png"), "prompts.mask.omega=30", "--backbone", "tiny"]
-    assert main([*words, "--truth", str(files / "truth.png"), "--out", str(out), "--rounds", "2"]) == 0
+    assert main(["illustrate", *words, "--truth", str(files / "truth.png"), "--out", str(out), "--rounds", "2"]) == 0
     assert {path.name for path in out.iterdir()} == {f"mask_{name}.png" for name in FIGURES}
-    assert capsys.readouterr().out.splitlines() == [str(out / f"mask_{name}.png") for name in FIGURES]
+    assert capsys.readouterr().out.splitlines()[1:] == [str(out / f"mask_{name}.png") for name in FIGURES]
     sizes = {name: Image.open(out / f"mask_{name}.png").size for name in FIGURES}
     assert sizes["prompts"] == (3 * PANEL[1], 2 * PANEL[0])
     assert sizes["candidates"] == (4 * PANEL[1], 7 * PANEL[0])
@@ -118,7 +120,7 @@ def test_one_figure_alone_and_label_maps(files):
     labels[blob(SIZE, 3)] = 7
     Image.fromarray(labels).save(files / "labels.png")
     words = [str(files / "dog.jpg"), str(files / "labels.png"), "--backbone", "tiny", "--out", str(files / "one")]
-    assert main([*words, "--label", "7", "--only", "box", "--device", "cpu", "prompts.box.lam=0.2"]) == 0
+    assert main(["illustrate", *words, "--label", "7", "--only", "box", "--device", "cpu", "prompts.box.lam=0.2"]) == 0
     assert [path.name for path in (files / "one").iterdir()] == ["labels_box.png"]
     assert (read_subject(files / "dog.jpg", files / "labels.png", label=7).mask == (labels == 7)).all()
 
@@ -144,7 +146,7 @@ def test_what_cannot_be_drawn_is_one_sentence(files, capsys, make, words, messag
         "--out",
         str(files / "o"),
     ]
-    assert main(arguments) == 1
+    assert main(["illustrate", *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error

@@ -1,4 +1,4 @@
-"""Image embeddings on disk or in memory: none is computed twice. Also a command: `python -m samref.backbones.cache`."""
+"""Image embeddings on disk or in memory: none is computed twice. `samref cache` is the command."""
 
 from samref.backbones.cache.cached_backbone import PRECISIONS, CachedBackbone
 from samref.backbones.cache.memory import LastEmbedding

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from samref.backbones.weights.checkpoint import StateDict, file_sha256, read_state_dict
 from samref.backbones.weights.store import cache_folder
 from samref.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOT_STATED = "not stated"
 # What trainers wrap a state dict in, and what parallel training puts before its names.
@@ -54,7 +56,7 @@ class HandFetched:
     """A checkpoint that a person has to fetch.
 
     Attributes:
-        name: what `python -m samref.backbones.weights` knows it by.
+        name: what `samref weights` knows it by.
         family: whose it is.
         options: what it is used with beside the family's option; "" for none.
         trained_on: data sets.
@@ -214,7 +216,7 @@ def find_by_hand(name: str, weights: str | Path | None, sha256: str | None = Non
     if not path.is_file():
         raise WeightsError(
             f"{entry.family.title} has no weights at {path}; download {entry.filename} from {entry.address} and put it "
-            f"there, or give refiner.weights=FILE (python -m samref.backbones.weights {name} says what is known of it)"
+            f"there, or give refiner.weights=FILE (samref weights {name} says what is known of it)"
         )
     if sha256 is not None and (found := file_sha256(path)) != sha256.lower():
         raise WeightsError(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import safetensors.torch
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, TypeAlias
 
 from samref.errors import WeightsError
 
-StateDict = dict[str, Tensor]
+# What is published is listed, and a name mistyped, without waiting for PyTorch.
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+StateDict: TypeAlias = "dict[str, Tensor]"
 
 # TinyViT's classification head and derived tables: SAM uses neither, and only some files hold them.
 UNUSED = (".norm_head.", ".head.", ".attn.ab", ".attn.attention_bias_idxs")
@@ -58,6 +59,9 @@ def read_state_dict(path: Path, wrappers: Sequence[str] = ()) -> StateDict:
     Raises:
         WeightsError: when the file is damaged or holds anything but named tensors.
     """
+    import safetensors.torch
+    import torch
+
     try:
         if path.suffix == ".safetensors":
             state = safetensors.torch.load_file(path)
@@ -73,7 +77,7 @@ def read_state_dict(path: Path, wrappers: Sequence[str] = ()) -> StateDict:
     for wrapper in wrappers:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         keys = _some(list(map(str, state))) if isinstance(state, Mapping) else type(state).__name__
         raise WeightsError(f"{path} holds {keys}; expected a state dict, that is names and tensors only")
     return dict(state)

@@ -37,7 +37,7 @@ READ_SECONDS = 60
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def find_weights(name: str, weights: str | None = None, sha256: str | None = None) -> VerifiedFile:
+def find_weights(name: str, weights: str | Path | None = None, sha256: str | None = None) -> VerifiedFile:
     """A verified checkpoint of a backbone, fetched when there is none yet.
 
     Args:

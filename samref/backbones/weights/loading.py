@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from samref.backbones.weights.checkpoint import load_strictly, read_state_dict
 from samref.backbones.weights.fetch import find_weights
 
 
-def load_checkpoint(module: nn.Module, name: str, weights: str | None = None, sha256: str | None = None) -> str:
+def load_checkpoint(module: nn.Module, name: str, weights: str | Path | None = None, sha256: str | None = None) -> str:
     """Finds, verifies and strictly loads the weights of a backbone.
 
     Args:

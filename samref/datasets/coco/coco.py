@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samref.config.paths import InputFile, InputFolder, OutputFolder
 from samref.datasets.coco.records import CoarseRecords
 from samref.datasets.coco.writer import CocoWriter
 from samref.datasets.dataset import MaskDataset
@@ -46,12 +47,13 @@ class CocoDataset(MaskDataset):
 
     def __init__(
         self,
-        images: str | Path | None = None,
-        annotations: str | Path | None = None,
-        predictions: str | Path | None = None,
-        image_ids: str | Path | None = None,
-        root: str | Path | None = None,
+        images: InputFolder | None = None,
+        annotations: InputFile | None = None,
+        predictions: InputFile | None = None,
+        image_ids: InputFile | None = None,
+        root: InputFolder | None = None,
         split: str | None = None,
+        output: OutputFolder | None = None,
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -62,6 +64,7 @@ class CocoDataset(MaskDataset):
             image_ids: file that lists the images to use (COCO train5K): one id a line, JSON, or annotations.
             root: folder in COCO's own layout.
             split: `val2017` or `train2017`.
+            output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
@@ -83,13 +86,15 @@ class CocoDataset(MaskDataset):
         if not images.is_dir():
             raise DatasetError(
                 f"{images} is not a folder; expected the images of {self.name} there (dataset.images=DIR; "
-                f"`python -m samref.datasets {self.name}` shows where they come from)"
+                f"`samref datasets {self.name}` shows where they come from)"
             )
         truth = None if annotations is None else read_coco(annotations, "dataset.annotations")
         coarse = truth if predictions is None else read_coco(predictions, "dataset.predictions")
         assert coarse is not None
         if truth is not None:
             self._check_truth(truth)
+        self.output = None if output is None else Path(output).expanduser()
+        self._keep_out(coarse.path)
         self._files = tuple(path for path in (annotations, predictions, image_ids) if path is not None)
         scored = truth is not None and "annotations" in truth.data
         self._coarse = coarse
@@ -193,6 +198,13 @@ class CocoDataset(MaskDataset):
     def writer(self, output: Path) -> CocoWriter:
         """Writes `output/NAME.json`, NAME being that of the file of coarse masks."""
         return CocoWriter(output, self._coarse, self._records.spellings(), self.records)
+
+    def _keep_out(self, coarse: Path) -> None:
+        if self.output is not None and (self.output / f"{coarse.stem}.json").resolve() == coarse.resolve():
+            raise DatasetError(
+                f"the refined masks would take the place of {coarse}; choose another dataset.output, so that the input "
+                "stays as it is"
+            )
 
     def _check_truth(self, truth: CocoFile) -> None:
         if truth.is_results:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from samref.config.paths import InputFile, InputFolder, OutputFolder
 from samref.datasets.coco.coco import CocoDataset
 from samref.errors import DatasetError
 from samref.io.coco_files import CocoFile
@@ -14,7 +14,7 @@ class LvisDataset(CocoDataset):
     """COCO images with LVIS ground truth; see `CocoDataset` for everything else.
 
     The coarse masks may be any results or annotations file with the ground truth's category ids. For COCO's categories
-    (Tables 6 and 10) the ground truth is made by `python -m samref.datasets cocofy`, or one that was made so elsewhere.
+    (Tables 6 and 10) the ground truth is made by `samref datasets cocofy`, or one that was made so elsewhere.
     """
 
     name = "lvis"
@@ -22,10 +22,11 @@ class LvisDataset(CocoDataset):
 
     def __init__(
         self,
-        images: str | Path | None = None,
-        annotations: str | Path | None = None,
-        predictions: str | Path | None = None,
-        image_ids: str | Path | None = None,
+        images: InputFolder | None = None,
+        annotations: InputFile | None = None,
+        predictions: InputFile | None = None,
+        image_ids: InputFile | None = None,
+        output: OutputFolder | None = None,
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -34,11 +35,12 @@ class LvisDataset(CocoDataset):
             annotations: LVIS ground truth, v0.5 or v1.
             predictions: results or annotations file with the coarse masks; by default the ground truth's own.
             image_ids: file that lists the images to use.
+            output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
         """
-        super().__init__(images, annotations, predictions, image_ids)
+        super().__init__(images, annotations, predictions, image_ids, output=output)
 
     def _check_truth(self, truth: CocoFile) -> None:
         super()._check_truth(truth)

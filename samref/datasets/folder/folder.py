@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from samref.config.paths import InputFolder, OutputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.folder.mask_files import (
     MaskFile,
@@ -51,10 +52,10 @@ class Folder(MaskDataset):
 
     def __init__(
         self,
-        images: str | Path | None,
-        masks: str | Path | None,
-        output: str | Path | None = None,
-        truth: str | Path | None = None,
+        images: InputFolder | None,
+        masks: InputFolder | None,
+        output: OutputFolder | None = None,
+        truth: InputFolder | None = None,
         label_maps: bool | str = "auto",
         threshold: int | None = None,
         stm: SplitThenMerge | None = None,

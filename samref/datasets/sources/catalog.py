@@ -146,8 +146,8 @@ SOURCES = {
             Archive(f"{_LVIS}/lvis_v1_val.json.zip", "v1 val annotations"),
         ),
         (
-            "images: python -m samref.datasets coco --download DIR --only val2017.zip (v1 also needs train2017.zip)",
-            "COCO's categories (Tables 6 and 10): python -m samref.datasets cocofy lvis_v0.5_val.json OUT.json, or "
+            "images: samref datasets coco --download DIR --only val2017.zip (v1 also needs train2017.zip)",
+            "COCO's categories (Tables 6 and 10): samref datasets cocofy lvis_v0.5_val.json OUT.json, or "
             f"{_AUTHORS}/19204217/lvis_v0.5_val_cocofied.json",
         ),
         options="images=COCO annotations={folder}/lvis_v0.5_val.json",
@@ -196,7 +196,7 @@ def describe(name: str) -> str:
     lines = [source.title, f"  page   {source.page}", f"  terms  {source.terms}", "  layout"]
     lines += [f"    {line}" for line in source.layout]
     if source.archives:
-        lines.append(f"  open downloads (python -m samref.datasets {name} --download DIR [--only FILE ...])")
+        lines.append(f"  open downloads (samref datasets {name} --download DIR [--only FILE ...])")
         lines += [f"    {one.name}: {one.holds}, {one.shown_size}\n      {one.url}" for one in source.archives]
     if source.by_hand:
         lines += ["  by hand", *(f"    {line}" for line in source.by_hand)]

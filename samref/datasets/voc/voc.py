@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samref.config.paths import InputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
 from samref.errors import DatasetError, InputError
@@ -36,9 +37,9 @@ class VocDataset(MaskDataset):
 
     def __init__(
         self,
-        root: str | Path | None,
+        root: InputFolder | None,
         split: str,
-        coarse: str | Path | None,
+        coarse: InputFolder | None,
         truth: str | None,
         stm: SplitThenMerge,
         allow_pickle: bool,
@@ -60,9 +61,7 @@ class VocDataset(MaskDataset):
         """
         if root is None or coarse is None:
             missing = "dataset.root=DIR (VOC2012)" if root is None else "dataset.coarse=DIR (label PNGs or CAM .npy)"
-            raise DatasetError(
-                f"data set voc needs {missing}; `python -m samref.datasets voc` shows where it comes from"
-            )
+            raise DatasetError(f"data set voc needs {missing}; `samref datasets voc` shows where it comes from")
         self.root, self.stm, self.cam_maps = Path(root), stm, cam_maps
         self._truth = None if truth is None else self.root / truth
         self.protocol = "none" if truth is None else "semantic"
@@ -153,7 +152,7 @@ class VocDataset(MaskDataset):
         if not path.is_file():
             raise DatasetError(
                 f"{path} is missing; expected the layout of VOC2012 below dataset.root={self.root} "
-                "(`python -m samref.datasets voc` shows where it comes from)"
+                "(`samref datasets voc` shows where it comes from)"
             )
         # Lists of other makers have paths to image and label on each line. A name listed twice is one image.
         names = list(dict.fromkeys(Path(words[0]).stem for words in read_lines(path)))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from samref.backbones.cache import EmbeddingStore, embeddings_folder
-from samref.backbones.cache.__main__ import main
+from samref.cli.main import main
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def store(tmp_path, monkeypatch):
 
 
 def test_stats_tell_entries_and_size_by_backbone(store, capsys, tmp_path):
-    assert main(["--stats"]) == 0
+    assert main(["cache", "--stats"]) == 0
     printed = capsys.readouterr().out
     assert str(tmp_path / "embeddings") in printed
     rows = {line.split()[0]: line.split()[1:3] for line in printed.splitlines() if line.strip()}
@@ -24,13 +24,18 @@ def test_stats_tell_entries_and_size_by_backbone(store, capsys, tmp_path):
 
 
 def test_clear_empties_the_cache(store, capsys):
-    assert main(["--clear"]) == 0
+    assert main(["cache", "--clear"]) == 0
     assert "3 entries deleted, 6.0 MB freed" in capsys.readouterr().out
-    main(["--stats"])
+    main(["cache", "--stats"])
     assert "no entries" in capsys.readouterr().out
+
+
+def test_without_words_it_shows_what_is_there(store, capsys):
+    assert main(["cache"]) == 0
+    assert "vit_b" in capsys.readouterr().out
 
 
 def test_it_says_what_it_takes(capsys):
     with pytest.raises(SystemExit):
-        main([])
-    assert "--stats" in capsys.readouterr().err
+        main(["cache", "--empty"])
+    assert "--clear" in capsys.readouterr().err

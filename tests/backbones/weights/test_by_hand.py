@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 import torch
-
 from samref.backbones.weights.__main__ import main
+
 from samref.backbones.weights.by_hand import (
     BPR,
     CRM,

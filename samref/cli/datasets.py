@@ -1,4 +1,7 @@
-"""`python -m samref.datasets NAME [--verify] [--download DIR] [KEY=VALUE ...]`, or `cocofy IN OUT` for NAME."""
+"""`samref datasets NAME [--verify] [--download DIR] [KEY=VALUE ...]`: where data sets come from, what must lie where.
+
+`samref datasets cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +10,42 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from samref.datasets.coco.cocofied import cocofy_file
+from samref.config.nearest import did_you_mean
 from samref.datasets.sources.catalog import SOURCES, describe
-from samref.datasets.sources.download import fetch, unpack
-from samref.datasets.sources.verify import configured, findings
 from samref.errors import ConfigError, SamrefError
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 when all is well, 1 with a sentence on stderr when it is not."""
-    options = _parser().parse_intermixed_args(arguments)
-    try:
-        if options.name == "cocofy":
-            return _cocofy(options.settings)
-        if options.download is not None:
-            return _download(options.name, options.download, options.only)
-        if options.verify or options.all:
-            return _verify(options.name, options.settings, options.all)
-        if options.settings:
-            raise ConfigError(f"{options.settings[0]} is only of use with --verify")
-        print(_origin(options.name))
-    except SamrefError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def main(words: Sequence[str]) -> int:
+    """Runs the command; 1 when files are missing or wrong.
+
+    Raises:
+        SamrefError: when something is wrong with the command itself.
+    """
+    options = _parser().parse_intermixed_args(words)
+    if options.name == "cocofy":
+        return _cocofy(options.settings)
+    if options.download is not None:
+        return _download(options.name, options.download, options.only)
+    if options.verify or options.all:
+        return _verify(options.name, options.settings, options.all)
+    if options.settings:
+        raise ConfigError(f"{options.settings[0]} is only of use with --verify")
+    if options.name is None:
+        for name, source in SOURCES.items():
+            print(f"{name:<15} {source.page}")
+        print("`samref datasets NAME` says what must lie where")
+        return 0
+    print(_origin(options.name))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m samref.datasets",
+        prog="samref datasets",
         description="Shows where a data set comes from and what must lie where; checks it; fetches what is open. "
         "`cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories.",
     )
-    parser.add_argument("name", help=f"a data set ({', '.join(SOURCES)}, ...), or cocofy")
+    parser.add_argument("name", nargs="?", help=f"a data set ({', '.join(SOURCES)}, ...), or cocofy")
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="the data set's options, such as root=DIR; files of cocofy"
     )
@@ -53,11 +59,15 @@ def _parser() -> argparse.ArgumentParser:
 def _cocofy(files: Sequence[str]) -> int:
     if len(files) != 2:
         raise ConfigError(f"cocofy takes two files, LVIS.json and OUT.json; {len(files)} were given")
+    from samref.datasets.coco.cocofied import cocofy_file
+
     print(cocofy_file(Path(files[0]), Path(files[1])))
     return 0
 
 
 def _verify(name: str, settings: Sequence[str], everything: bool) -> int:
+    from samref.datasets.sources.verify import configured, findings
+
     try:
         text, sound = findings(configured(name, settings), everything)
     except SamrefError as error:
@@ -73,20 +83,19 @@ def _download(name: str, folder: Path, only: Sequence[str] | None) -> int:
     if not archives or unknown:
         raise ConfigError(f"there is no open download {', '.join(sorted(unknown))} for {name}\n\n{_origin(name)}")
     chosen = [archive for archive in archives if not only or archive.name in only]
+    from samref.datasets.sources.download import fetch, unpack
+
     print(f"terms: {SOURCES[name].terms}")
     for archive in chosen:
         print(f"{archive.url} ({archive.shown_size})")
         count = unpack(fetch(archive, folder), folder)
         print(f"  {count} files in {folder}; {archive.name} may be deleted")
-    print(f"now: python -m samref.datasets {name} --verify {SOURCES[name].options.format(folder=folder)}")
+    print(f"now: samref datasets {name} --verify {SOURCES[name].options.format(folder=folder)}")
     return 0
 
 
 def _origin(name: str) -> str:
     if name in SOURCES:
         return describe(name)
-    return f"{name} has no publisher; data sets that do: {', '.join(SOURCES)}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    hint = did_you_mean(name, SOURCES) or f"data sets that do: {', '.join(SOURCES)}"
+    return f"{name} has no publisher; {hint}"

@@ -1,9 +1,7 @@
-"""`python -m samref.backbones.weights --list | --verify [NAME] | NAME`."""
+"""What `samref weights` prints: published weights and those that are fetched by hand, as they are found here."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,41 +10,11 @@ from rich.table import Column, Table
 
 from samref.backbones.weights.by_hand import HAND_FETCHED, HandFetched, finding
 from samref.backbones.weights.fetch import find_weights
-from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_for
+from samref.backbones.weights.registry import Checkpoint
 from samref.backbones.weights.store import cached_paths, locked, remove, verified
 from samref.errors import WeightsError
 
 console = Console(highlight=False)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns 1 when a file is wrong, missing or cannot be fetched."""
-    parser = argparse.ArgumentParser(
-        prog="python -m samref.backbones.weights",
-        description="Fetch, list and verify the published weights. They are kept in $SAMREF_CACHE, else in the "
-        "platform's cache folder. Those of other refiners are fetched by hand: their names print from where.",
-    )
-    names = f"backbone to fetch: {', '.join(CHECKPOINTS)}; or another refiner's: {', '.join(HAND_FETCHED)}"
-    parser.add_argument("name", nargs="?", help=names)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="what is published and what is cached")
-    what.add_argument("--verify", action="store_true", help="check the hash of every cached file, or of NAME's")
-    chosen = parser.parse_args(arguments)
-    if not (chosen.list or chosen.verify or chosen.name):
-        parser.error("give the name of a backbone, --list or --verify")
-    if chosen.name in HAND_FETCHED:
-        entry = HAND_FETCHED[chosen.name]
-        return verify_by_hand(entry) if chosen.verify else describe(entry)
-    try:
-        entries = [checkpoint_for(chosen.name)] if chosen.name else list(CHECKPOINTS.values())
-        if chosen.list:
-            return show(entries)
-        if chosen.verify:
-            return verify(entries, demand_one=chosen.name is not None)
-        return fetch(chosen.name)
-    except WeightsError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), markup=False)
-        return 1
 
 
 def show(entries: list[Checkpoint]) -> int:
@@ -135,7 +103,3 @@ def fetch(name: str) -> int:
     found = find_weights(name)
     console.print(f"{name}: {found.path}\nsha256 {found.sha256}", soft_wrap=True)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,41 @@
+"""`samref weights NAME | --list | --verify [NAME]`: published weights, fetched, listed and verified."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from samref.backbones.weights.by_hand import HAND_FETCHED
+from samref.backbones.weights.registry import CHECKPOINTS, checkpoint_for
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command; 1 when a file is wrong or missing.
+
+    Raises:
+        WeightsError: for an unknown name, and for weights that cannot be fetched.
+    """
+    parser = argparse.ArgumentParser(
+        prog="samref weights",
+        description="Fetch, list and verify the published weights. They are kept in $SAMREF_CACHE, else in the "
+        "platform's cache folder. Those of other refiners are fetched by hand: their names print from where.",
+    )
+    names = f"backbone to fetch: {', '.join(CHECKPOINTS)}; or another refiner's: {', '.join(HAND_FETCHED)}"
+    parser.add_argument("name", nargs="?", help=names)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="what is published and what is cached")
+    what.add_argument("--verify", action="store_true", help="check the hash of every cached file, or of NAME's")
+    chosen = parser.parse_args(words)
+    if not (chosen.list or chosen.verify or chosen.name):
+        parser.error("give the name of a backbone, --list or --verify")
+    by_hand = HAND_FETCHED.get(chosen.name)
+    entries = list(CHECKPOINTS.values()) if by_hand or not chosen.name else [checkpoint_for(chosen.name)]
+    from samref.cli import weights_found as found
+
+    if by_hand:
+        return found.verify_by_hand(by_hand) if chosen.verify else found.describe(by_hand)
+    if chosen.list:
+        return found.show(entries)
+    if chosen.verify:
+        return found.verify(entries, demand_one=chosen.name is not None)
+    return found.fetch(chosen.name)

@@ -1,0 +1,156 @@
+"""`samref` as a user meets it: help, mistakes, and Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from samref.cli.main import COMMANDS, main
+from tests.processes import ROOT, python
+
+# Nothing of these is needed to answer a mistake.
+HEAVY = ("torch", "torchvision", "lightning", "scipy", "skimage", "rich", "gradio", "matplotlib")
+# Runs the command, then says what it cost in processor time, in starts of Python, and what it imported.
+MEASURE = f"""
+import resource, sys
+
+def spent():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+start = spent()
+from samref.cli.main import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as ended:
+    code = ended.code
+print("\\nMEASURED", code, spent() / start, *(name for name in {HEAVY} if name in sys.modules))
+"""
+# The slowest, a mistyped key, takes about 15 starts of Python; importing PyTorch alone takes more than 100.
+STARTS = 45
+
+
+def measured(folder, *words):
+    done = python("-c", MEASURE, *words, cwd=folder)
+    text, _, line = done.stdout.rpartition("\nMEASURED ")
+    code, starts, *heavy = line.split()
+    return text + done.stderr, code, float(starts), heavy
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["run", "--help", "dataset=coco", "prompts", "refiner"]], ids=" ".join
+)
+def test_help_is_there_at_once(tmp_path, words):
+    text, code, starts, heavy = measured(tmp_path, *words)
+    assert (code, heavy) == ("0", [])
+    assert "samref run" in text
+    assert starts < STARTS
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"run"}))
+def test_every_command_explains_itself_at_once(tmp_path, name):
+    text, code, starts, heavy = measured(tmp_path, name, "--help")
+    assert (code, heavy) == ("0", [])
+    assert text.startswith(f"usage: samref {name}")
+    assert starts < STARTS
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["refin", "a", "b", "c"], "there is no command refin; did you mean refine?"),
+        (
+            ["refine", "imags", "masks", "out"],
+            "imags is not a folder (there is images); expected the folder of the images",
+        ),
+        (["refine", "images", "masks"], "OUTPUT missing; expected samref refine IMAGES MASKS OUTPUT"),
+        (["refine", "images", "images", "out", "refiner.iteration=2"], "did you mean refiner.iterations?"),
+        (["refine", "--coco", "gt.json", "pred.json", "--images", "images", "out"], "gt.json is not a file"),
+        (["run", "prompts=bix"], "there is no prompts=bix; did you mean prompts=box? expected one of all, box, "),
+        (["run", "prompts.mask.omga=3"], "there is no option prompts.mask.omga; did you mean prompts.mask.omega?"),
+        (["run", "omega=3"], "there is no option omega; did you mean prompts.mask.omega?"),
+        (["run", "dataset.images=images"], "dataset.images is an option of dataset=coco or folder or lvis, not of the"),
+        (["run", "dataset=davis585"], "dataset=davis585 needs dataset.root=DIR"),
+        (["run", "dataset=davis585", "dataset.root=nowhere"], "dataset.root=nowhere is not a folder; expected "),
+        (["run", "backbone.weights=torn.pt"], "backbone.weights=torn.pt is not a file; expected path of your own"),
+        (["run", "experiment=dmeo"], "there is no experiment=dmeo; did you mean experiment=demo?"),
+        (["run", "dataset=folder", "dataset.images=a(1)/b"], "quotes twice: 'dataset.images=\"a(1)/b\"'"),
+        (["illustrate", "photo.jpg", "mask.png"], "photo.jpg is not a file; mask.png is not a file"),
+        (["weights", "vit_x"], "vit_x"),
+        (["tables", "--experiments", "nowhere"], "--experiments nowhere is not a folder"),
+        (["app", "--backbone", "vith"], "did you mean backbone=vit_h?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_answered_at_once_in_one_sentence(tmp_path, words, sentence):
+    (tmp_path / "images").mkdir()
+    text, code, starts, heavy = measured(tmp_path, *words)
+    (line,) = text.strip().splitlines()
+    assert line.startswith("error: ") and sentence in line
+    assert (code, heavy) == ("2" if words[0] not in COMMANDS else "1", [])
+    assert starts < STARTS
+    assert not list(tmp_path.rglob("report.json"))
+
+
+def test_nothing_at_all_is_the_help(capsys):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"    {name}" in text for name in COMMANDS)
+
+
+def test_the_version_is_the_packages(capsys):
+    from importlib import metadata
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"samref {metadata.version('samref')}\n"
+
+
+def test_every_command_is_where_the_table_says():
+    import importlib
+
+    for target, _ in COMMANDS.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+# A callback that says when images are being refined.
+TELLING = """
+from lightning import Callback
+
+class Telling(Callback):
+    def on_test_batch_end(self, *_):
+        open("refining", "w").close()
+"""
+
+
+@pytest.mark.parametrize("moment", ["importing", "refining"])
+def test_an_interruption_ends_with_one_sentence_and_130(tmp_path, moment):
+    (tmp_path / "telling.py").write_text(TELLING)
+    words = ["backbone=tiny", "dataset.length=500", "dataset.size=[64,80]"]
+    words += ["+callbacks.extra.x._target_=telling.Telling"]
+    command = [sys.executable, "-m", "samref", "run", *words]
+    paths = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=tmp_path, text=True, env=paths, **pipes)
+    assert process.stdout.readline() == "loading tiny ...\n"
+    while moment == "refining" and not (tmp_path / "refining").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert said.split("\n")[-2] == "interrupted; what is finished is kept, and the same command goes on from there"
+    assert "Traceback" not in said
+    assert process.returncode == 130
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    program = "import sys; from samref.cli.main import main; sys.exit(main(['run', '--help']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait(60)
