@@ -38,7 +38,7 @@ NUMBERS = (
     "prompts.box.lam", "prompts.box.max_pixels", "prompts.box.steps", "prompts.mask.omega", "prompts.mask.gamma",
     "refiner.iterations",
 )  # fmt: skip
-SWITCHES = ("prompts.point.negative", "verdict.enabled", "guard.enabled")
+SWITCHES = ("prompts.point.negative", "verdict.enabled", "zoom.enabled", "guard.enabled")
 KEYS = (*CHOICES, *NUMBERS, *SWITCHES)
 
 PICTURE_SIDE = 800
@@ -116,7 +116,8 @@ def make_trial(
     cfg = compose_config(_overrides(preset, settings))
     refiner: SAMRefiner = build(cfg.refiner, backbone=None, prompts=build(cfg.prompts))
     # Handed over past Hydra, which would copy it.
-    refiner.backbone, refiner.guard, refiner.verdict = backbone, build(cfg.guard), build(cfg.verdict)
+    refiner.backbone, refiner.zoom = backbone, build(cfg.zoom)
+    refiner.guard, refiner.verdict = build(cfg.guard), build(cfg.verdict)
     result = refiner.refine(image, mask, keep_candidates=True)
     view, small = View.of(image, PICTURE_SIDE), View.of(image, SMALL_SIDE)
     outline = with_outline(small, small.picture, mask, COARSE)

@@ -122,6 +122,7 @@ def compose_options(
     preset: str | None = None,
     guard: bool = False,
     verdict: bool = False,
+    zoom: bool = False,
     overrides: Sequence[str] = (),
     **options: Any,
 ) -> DictConfig:
@@ -133,6 +134,7 @@ def compose_options(
         preset: option of the group `preset`, or None.
         guard: whether implausible refinements give way to their coarse masks.
         verdict: whether it is decided mask by mask what comes out.
+        zoom: whether small objects, and those of large images, are refined in crops around them.
         overrides: more, in the command line's grammar.
         **options: keys of `refiner`.
 
@@ -141,9 +143,10 @@ def compose_options(
     """
     unknown = set(options) - set(REFINER_KEYS)
     if unknown:
-        known = ", ".join(("prompts", "preset", "guard", "verdict", "overrides", *REFINER_KEYS))
+        known = ", ".join(("prompts", "preset", "guard", "verdict", "zoom", "overrides", *REFINER_KEYS))
         raise ConfigError(f"unknown option {', '.join(sorted(unknown))}; expected some of {known}")
-    chosen = [f"backbone={backbone}", f"prompts={prompts}", f"guard.enabled={guard}", f"verdict.enabled={verdict}"]
+    chosen = [f"backbone={backbone}", f"prompts={prompts}"]
+    chosen += [f"{part}.enabled={on}" for part, on in {"guard": guard, "verdict": verdict, "zoom": zoom}.items()]
     chosen += [f"+preset={preset}"] if preset else []
     return compose_config([*chosen, *(f"refiner.{key}={value}" for key, value in options.items()), *overrides])
 

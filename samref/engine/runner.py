@@ -46,6 +46,7 @@ from samref.io.atomic import Note, missing_files, remove_partial
 from samref.refiners.samrefiner import Refiner, SAMRefiner
 from samref.refiners.source import AUTO, Estimate
 from samref.refiners.verdict import Verdict, estimate_source
+from samref.refiners.zoom import Zoom
 
 Report = dict[str, Any]
 
@@ -122,6 +123,7 @@ def _run_in(
     summary = RunReport(job.folder / "samples.csv", dataset.problems, journal)
     with unadapted_afterwards(refiner):
         adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
+        zoomed(refiner, build(cfg.zoom))
         source = judged(refiner, build(cfg.verdict), data)
         writers = _writers(cfg, dataset, output, job.folder)
         callbacks: list[Callback] = [evaluator, *writers, summary]
@@ -242,6 +244,12 @@ def build_refiner(cfg: DictConfig) -> Refiner:
     return refiner
 
 
+def zoomed(refiner: Refiner, zoom: Zoom) -> None:
+    """Gives a refiner what chooses the masks that are refined in crops."""
+    if isinstance(refiner, SAMRefiner):
+        refiner.zoom = zoom
+
+
 def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estimate | None:
     """Gives a refiner the verdict that decides about its masks, and finds out where they come from."""
     if not isinstance(refiner, SAMRefiner):
@@ -251,7 +259,7 @@ def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estima
         return None
     source = Estimate(verdict.source)
     if verdict.source == AUTO:
-        source = estimate_source(verdict, data.samples, refiner.backbone, refiner.prompts)
+        source = estimate_source(verdict, data.samples, refiner.backbone, refiner.prompts, refiner.zoom)
         verdict.source = source.source
         if first_process():
             print(source.sentence())

@@ -13,7 +13,7 @@ from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError
 from samref.prompts.boxes import BoxPrompt
 from samref.prompts.excavation import PARTS, Excavator, Frame
-from samref.structures import BoolArray, Candidates, Embedding, Prompts
+from samref.structures import BoolArray, Candidates, Embedding, IntArray, Prompts
 
 # Boxes are tight: an elastic one would blur what a box prompt is to show.
 TIGHT = BoxPrompt(lam=0, max_pixels=1, steps=0, strip=0, similarity=1)
@@ -80,7 +80,7 @@ def decode_hypotheses(
     return Hypotheses(tuple(names), mined, tuple(found))
 
 
-def gather_prompts(mined: Sequence[tuple[Sequence[int], Prompts]], count: int) -> Prompts:
+def gather_prompts(mined: Sequence[tuple[Sequence[int] | IntArray, Prompts]], count: int) -> Prompts:
     """The prompts of all masks from those of some of them; others get labels of -1, NaN boxes and logits of 0.
 
     Args:

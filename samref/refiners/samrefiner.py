@@ -16,13 +16,16 @@ from samref.config.compose import build, compose_options
 from samref.errors import ConfigError
 from samref.io.inputs import ImageLike, as_image, as_masks
 from samref.prompts.excavation import PARTS, Excavator, Frame
+from samref.refiners.blank import blank
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
 from samref.refiners.guard import Guard
+from samref.refiners.hypotheses import gather_prompts
 from samref.refiners.selection import Scores, selection_rule
 from samref.refiners.verdict import Verdict
+from samref.refiners.views import Views
+from samref.refiners.zoom import Zoom, choose_views
 from samref.stopwatch import Stopwatch
 from samref.structures import (
-    EMPTY,
     FALLBACK,
     REFINED,
     BoolArray,
@@ -98,6 +101,8 @@ class SAMRefiner:
         self.keep_coarse_iou = False
         self.guard = None
         self.verdict = None
+        # What chooses the masks that are refined in crops, and the crops.
+        self.zoom: Zoom | None = None
 
     @property
     def guard(self) -> Guard | None:
@@ -131,7 +136,8 @@ class SAMRefiner:
             backbone: option of the config group `backbone`.
             device: `auto`, `cpu`, `cuda` or any torch device.
             **options: `prompts` (one of the seven combinations), `iterations`, `selection`, `preset`, `verdict` (True
-                decides mask by mask what comes out, as `samref refine` does), `guard` (True keeps coarse masks whose
+                decides mask by mask what comes out, as `samref refine` does), `zoom` (True refines small objects, and
+                those of large images, in crops around them, as it does too), `guard` (True keeps coarse masks whose
                 refinement is implausible), or `overrides`, a list in the command line's grammar
                 (`["prompts.mask.omega=30"]`).
 
@@ -150,7 +156,7 @@ class SAMRefiner:
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
         refiner.guard = build(cfg.guard)
-        refiner.verdict = build(cfg.verdict)
+        refiner.verdict, refiner.zoom = build(cfg.verdict), build(cfg.zoom)
         return refiner
 
     def refine(
@@ -203,31 +209,46 @@ class SAMRefiner:
         """
         watch = Stopwatch(self.backbone.device)
         with torch.inference_mode():
-            result = _blank(sample, self.backbone, keep_candidates, keep_logits)
-            if self.keep_coarse_iou:
-                result.coarse_iou = np.full((len(sample.masks), 3), np.nan)
-            active = np.flatnonzero([mask.any() for mask in sample.masks])
-            if len(active):
-                with watch("encode"):
-                    embedding = self.backbone.encode(sample.image)
-                if self.verdict is None:
-                    self._rounds(sample, embedding, active, result, watch)
-                else:
-                    parts = sample, embedding, self.backbone, self.prompts
-                    self.verdict.decide(*parts, active, result, watch, self.chunk_size)
+            result = blank(sample, keep_candidates, keep_logits, self.keep_coarse_iou)
+            rows = np.flatnonzero([mask.any() for mask in sample.masks])
+            views = Views(sample, choose_views(self.zoom, sample.masks, rows, self.backbone), self.backbone, watch)
+            source = None if self.verdict is None else self.verdict.source_of(views, self.prompts)
+            mined = []
+            for view in views:
+                part = view.sample(sample)
+                outcome = result
+                if view.window is not None:
+                    candidates = keep_candidates or view.loses_truth(sample)
+                    outcome = blank(part, candidates, keep_logits, self.keep_coarse_iou)
+                self._refine_view(part, views.embedding(view), view.places, outcome, watch, source)
+                view.write_back(outcome, result, sample)
+                mined.append((view.rows, view.prompts_of_image(outcome.prompts, sample, self.backbone.img_size)))
+                views.forget(view)
+            if [view.window for view in views] != [None] or len(rows) < len(sample.masks):
+                result.prompts = gather_prompts(mined, len(sample.masks))
         result.timing = watch.seconds
         return result
 
-    def _rounds(
-        self, sample: Sample, embedding: Embedding, active: IntArray, result: Refinement, watch: Stopwatch
+    def _refine_view(
+        self,
+        sample: Sample,
+        embedding: Embedding,
+        rows: IntArray,
+        result: Refinement,
+        watch: Stopwatch,
+        source: str | None,
     ) -> None:
+        """Refines some masks of an image in place; `result.prompts` has theirs alone."""
+        if self.verdict is not None and source is not None:
+            parts = sample, embedding, self.backbone, self.prompts
+            self.verdict.decide(*parts, rows, source, result, watch, self.chunk_size)
+            return
         low_res: FloatArray | None = None
         for turn in range(self.iterations):
             with watch("excavate"):
-                prompts = self.excavate([result.masks[row] for row in active], embedding, turn, low_res)
+                result.prompts = self.excavate([result.masks[row] for row in rows], embedding, turn, low_res)
             last = turn == self.iterations - 1
-            low_res = self._decode_round(sample, embedding, prompts, active, result, watch, last)
-        result.prompts = _spread(prompts, active, len(sample.masks))
+            low_res = self._decode_round(sample, embedding, result.prompts, rows, result, watch, last)
 
     def excavate(
         self,
@@ -342,39 +363,3 @@ class SAMRefiner:
             if result.logits is not None:
                 result.logits[row] = full_logits(logits[k], embedding, self.backbone.img_size)
         result.flags = tuple(flags)
-
-
-def _blank(sample: Sample, backbone: Backbone, keep_candidates: bool, keep_logits: bool) -> Refinement:
-    """A result in which nothing has been refined yet: the coarse masks, flagged as empty."""
-    count, size = len(sample.masks), sample.original_size
-    return Refinement(
-        masks=sample.masks.copy(),
-        chosen=np.full(count, -1, dtype=np.int64),
-        predicted_iou=np.zeros(count, dtype=np.float32),
-        iou_predictions=np.zeros((count, 3), dtype=np.float32),
-        prompts=Prompts(),
-        flags=(EMPTY,) * count,
-        candidate_iou=None if sample.truth is None else np.full((count, 3), np.nan),
-        candidates=np.zeros((count, 3, *size), dtype=bool) if keep_candidates else None,
-        logits=np.full((count, *size), -np.inf, dtype=np.float32) if keep_logits else None,
-    )
-
-
-def _spread(prompts: Prompts, rows: IntArray, count: int) -> Prompts:
-    """The prompts of all masks, from those of the non-empty ones: label -1 and NaN boxes for the others."""
-    if len(rows) == count:
-        return prompts
-
-    def spread(part: npt.NDArray[Any] | None, fill: float) -> npt.NDArray[Any] | None:
-        if part is None:
-            return None
-        whole = np.full((count, *part.shape[1:]), fill, dtype=part.dtype)
-        whole[rows] = part
-        return whole
-
-    return Prompts(
-        spread(prompts.point_coords, 0),
-        spread(prompts.point_labels, -1),
-        spread(prompts.boxes, np.nan),
-        spread(prompts.mask_input, 0),
-    )

@@ -36,7 +36,9 @@ from samref.refiners.source import (
     estimate,
     is_box_like,
 )
+from samref.refiners.views import Views
 from samref.refiners.vote import SATURATION, Vote, fuse
+from samref.refiners.zoom import Zoom, choose_views
 from samref.stopwatch import Stopwatch
 from samref.structures import FALLBACK, KEPT, REFINED, Embedding, FloatArray, IntArray, Prompts, Refinement, Sample
 
@@ -130,6 +132,7 @@ class Verdict:
         backbone: Backbone,
         excavator: Excavator,
         rows: IntArray,
+        source: str,
         result: Refinement,
         watch: Stopwatch,
         chunk_size: int = 16,
@@ -141,8 +144,9 @@ class Verdict:
             embedding: of the image.
             backbone: the frozen model.
             excavator: the parameters of the prompts.
-            rows: of the masks that are not empty.
-            result: changed in place, all fields.
+            rows: of the masks that are refined, none of them empty.
+            source: of `source_of`.
+            result: changed in place, all fields; its prompts are those of `rows` alone.
             watch: of the refinement.
             chunk_size: masks decoded together at most.
         """
@@ -150,7 +154,6 @@ class Verdict:
         result.scores = np.zeros(len(sample.masks), np.float32)
         with watch("postprocess"):
             judge = _Judge(self, sample, embedding, backbone, excavator)
-            source = self._source_of(judge, rows)
             groups = judge.grouped(rows, source)
         mined: list[tuple[list[int], Prompts]] = []
         for names, members in groups.items():
@@ -162,34 +165,41 @@ class Verdict:
                 with watch("postprocess"):
                     for k, row in enumerate(chunk):
                         judge.settle(found, k, row, source, result)
-        result.prompts = gather_prompts(mined, len(sample.masks))
+        result.prompts = gather_prompts(mined, len(sample.masks))[rows]
 
-    def _source_of(self, judge: _Judge, rows: IntArray) -> str:
+    def source_of(self, views: Views, excavator: Excavator) -> str:
         """The set source, or what the masks of this one image show where there are enough of them."""
+        rows = views.rows
         if self.source != AUTO or len(rows) < FEWEST:
             return self.source
-        spread = rows[np.linspace(0, len(rows) - 1, min(len(rows), self.sample_images * self.sample_masks)).astype(int)]
-        return estimate(judge.evidence(spread)).source
+        return estimate(self._evidence(views, excavator, self.sample_images * self.sample_masks)).source
 
-    def evidence(
-        self, sample: Sample, embedding: Embedding, backbone: Backbone, excavator: Excavator
-    ) -> list[Evidence]:
+    def evidence(self, views: Views, excavator: Excavator) -> list[Evidence]:
         """What some of the masks of an image show of the source.
 
         Args:
-            sample: image and coarse masks; a few of them, spread over the image, are looked at.
-            embedding: of the image.
-            backbone: the frozen model.
+            views: of the image; a few masks of them, spread over the image, are looked at.
             excavator: the parameters of the prompts.
 
         Returns:
             One entry a mask that was looked at.
         """
-        rows = np.flatnonzero([mask.any() for mask in sample.masks])
+        return self._evidence(views, excavator, self.sample_masks)
+
+    def _evidence(self, views: Views, excavator: Excavator, most: int) -> list[Evidence]:
+        rows = views.rows
         if not len(rows):
             return []
-        spread = rows[np.linspace(0, len(rows) - 1, min(len(rows), self.sample_masks)).astype(int)]
-        return _Judge(self, sample, embedding, backbone, excavator).evidence(spread)
+        spread = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+        found: list[Evidence] = []
+        for view in views:
+            places = view.places[np.isin(view.rows, spread)]
+            if len(places):
+                embedding = views.embedding(view)
+                with views.watch("postprocess"):
+                    judge = _Judge(self, view.sample(views.whole), embedding, views.backbone, excavator)
+                    found += judge.evidence(places)
+        return found
 
 
 class _Judge:
@@ -325,7 +335,9 @@ def trust(agreement: float, kept_of_vote: float) -> float:
     return math.sqrt(min(max(agreement * kept_of_vote, 0.0), 1.0))
 
 
-def estimate_source(verdict: Verdict, samples: Dataset[Any], backbone: Backbone, excavator: Excavator) -> Estimate:
+def estimate_source(
+    verdict: Verdict, samples: Dataset[Any], backbone: Backbone, excavator: Excavator, zoom: Zoom | None = None
+) -> Estimate:
     """Where a data set's coarse masks come from, by a sample of its images spread evenly over it.
 
     Args:
@@ -333,6 +345,7 @@ def estimate_source(verdict: Verdict, samples: Dataset[Any], backbone: Backbone,
         samples: the data set; what is no `Sample` (a file that could not be read) is left out.
         backbone: the frozen model.
         excavator: the parameters of the prompts.
+        zoom: what chooses crops; None: the images are looked at.
 
     Returns:
         The source, and the numbers that decided it.
@@ -344,6 +357,7 @@ def estimate_source(verdict: Verdict, samples: Dataset[Any], backbone: Backbone,
         for place in places:
             sample = samples[int(place)]
             if isinstance(sample, Sample) and sample.masks.any():
-                embedding = backbone.encode(sample.image)
-                evidence += verdict.evidence(sample, embedding, backbone, excavator)
+                rows = np.flatnonzero([mask.any() for mask in sample.masks])
+                views = choose_views(zoom, sample.masks, rows, backbone)
+                evidence += verdict.evidence(Views(sample, views, backbone, Stopwatch(backbone.device)), excavator)
     return estimate(evidence)

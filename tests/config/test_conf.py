@@ -17,6 +17,7 @@ from samref.engine.runner import build_refiner
 from samref.prompts.excavation import Excavator
 from samref.refiners.guard import Guard
 from samref.refiners.verdict import Verdict
+from samref.refiners.zoom import Zoom
 from tests.miniatures import make_world
 from tests.refiners.segrefiner.test_modes import Blurring
 
@@ -123,6 +124,11 @@ def test_a_guard_is_built_or_is_none(option):
 @parametrize("verdict")
 def test_a_verdict_is_built(option):
     assert isinstance(build(chosen("verdict", option).verdict), Verdict)
+
+
+@parametrize("zoom")
+def test_a_zoom_is_built(option):
+    assert isinstance(build(chosen("zoom", option).zoom), Zoom)
 
 
 @parametrize("adaption")
