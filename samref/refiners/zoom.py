@@ -7,6 +7,7 @@ the image's longest side down, so that neighbors often share one, and which crop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +22,12 @@ from samref.structures import BoolArray, IntArray
 SMALL_OBJECT = "small object: refined in a crop"
 LARGE_IMAGE = "large image: refined in a crop"
 
+# The sides of crops are the image's longest side divided by powers of this.
+STEP = math.sqrt(2)
+# What is magnified less than twice gains nothing.
+FEWEST_STEPS = 2
 # Below this a box would not be inside its crop, see `window_around`.
-LEAST_CONTEXT = 2.0
+LEAST_CONTEXT = 1.5
 
 
 class Zoom:
@@ -78,28 +83,25 @@ class Zoom:
             original_size: (H, W) of the image.
             img_size: side of the model frame.
         """
-        halvings = [self._halvings(box, original_size, img_size) for box in boxes]
+        steps = [self._steps(box, original_size, img_size) for box in boxes]
         longest = max(original_size)
         while True:
             windows = [
-                window_around(box, original_size, -(-longest // 2**times)) if times > 0 else None
-                for box, times in zip(boxes, halvings, strict=True)
+                window_around(box, original_size, math.ceil(longest / STEP**count)) if count >= FEWEST_STEPS else None
+                for box, count in zip(boxes, steps, strict=True)
             ]
             if len(set(windows) - {None}) <= self.max_crops:
                 return windows
-            halvings = [times - 1 for times in halvings]
+            steps = [count - 1 for count in steps]
 
-    def _halvings(self, box: Box, original_size: Size, img_size: int) -> int:
-        """How many times the image's longest side is halved to the side of the crop; 0 for no crop."""
+    def _steps(self, box: Box, original_size: Size, img_size: int) -> int:
+        """How many steps it is from the image's longest side to the side of the crop."""
         longest = max(original_size)
         extent = max(box[2] - box[0], box[3] - box[1]) + 1
         if longest <= img_size and extent > self.small * longest:
             return 0
         least = max(self.context * extent, self.min_side)
-        times = 0
-        while longest / 2 ** (times + 1) >= least:
-            times += 1
-        return times
+        return max(0, math.floor(math.log(longest / least, STEP)))
 
 
 def choose_views(zoom: Zoom | None, masks: BoolArray, rows: IntArray, backbone: Backbone) -> list[View]:
