@@ -54,8 +54,8 @@ def window_around(box: Box, original_size: Size, side: int) -> Window:
         side: px; an axis along which the image is shorter is in the window from end to end.
 
     Returns:
-        A window inside the image. It holds the box with an eighth of the side to spare, or to the image's border,
-        where no side of the box is longer than half the window's.
+        A window inside the image. A box whose sides are at most 3/4 of the window's lies in it, one of at most half of
+        it with an eighth of the side to spare, except at the image's border.
 
     >>> window_around((40, 30, 59, 39), (480, 640), 64)
     Window(x=16, y=0, height=64, width=64)

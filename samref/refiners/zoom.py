@@ -1,8 +1,9 @@
 """Zoom: small objects, and objects of large images, are refined in a crop around them that is encoded for itself.
 
 SAM sees every image at one size. An object that is small there has few cells of the logit grid, and in a large image it
-also loses what the camera saw of it. A crop gives it more of both. Crops lie on a lattice and their sides halve from
-the image's longest side down, so that neighbors often share one, and which crop a mask gets depends on its box alone.
+also loses what the camera saw of it. A crop gives it more of both. Crops lie on a lattice and their sides go down from
+the image's longest side in steps, so that neighbors often share one, and which crop a mask gets depends on its box
+alone.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ class Zoom:
 
         Args:
             enabled: whether it does anything at all.
-            context: a crop's side is at least this many times the longest side of the mask's box, and less than twice
-                as many times.
+            context: a crop's side is at least this many times the longest side of the mask's box, and less than 1.5
+                times as much; more for what is smaller than `min_side` allows.
             small: masks are refined in crops where the longest side of their box is at most this share of the image's
                 longest side; in images larger than the model's frame all masks are for which there is a crop.
             min_side: crops are not smaller than this, px.
-            max_crops: of an image; where it takes more, all crops become twice as large until these are enough.
+            max_crops: of an image; where it takes more, all crops grow by a step until these are enough, and what would
+                hardly be magnified any more is refined in the image.
 
         Raises:
             ConfigError: for values that make no sense.
