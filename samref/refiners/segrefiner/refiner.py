@@ -14,6 +14,7 @@ from samref.backbones.sam_backbone import resolve_device
 from samref.backbones.weights.by_hand import HAND_FETCHED, SEGREFINER, find_by_hand, read_for
 from samref.backbones.weights.checkpoint import file_sha256, load_strictly
 from samref.errors import ConfigError
+from samref.refiners.precision import check_precision, computing_in
 from samref.refiners.segrefiner.diffusion import TIMES, Draw, Uniform, denoise, given_draw, seeded_draw
 from samref.refiners.segrefiner.instance import Instance
 from samref.refiners.segrefiner.mode import HALF, Mode, chunks
@@ -25,7 +26,6 @@ from samref.structures import BoolArray, Refinement, Sample
 
 INSTANCE, SEMANTIC = "instance", "semantic"
 MODES = {INSTANCE: "segrefiner_lr", SEMANTIC: "segrefiner_hr"}
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
 class SegRefiner(MaskRefiner):
@@ -90,8 +90,7 @@ class SegRefiner(MaskRefiner):
         """
         if mode not in MODES:
             raise ConfigError(f"refiner.mode is '{mode}'; expected {' or '.join(MODES)}")
-        if precision not in PRECISIONS:
-            raise ConfigError(f"refiner.precision is '{precision}'; expected {' or '.join(PRECISIONS)}")
+        check_precision(precision)
         if chunk_size < 1:
             raise ConfigError(f"refiner.chunk_size is {chunk_size}; expected at least 1")
         if size < STRIDE or size % STRIDE or width < STRIDE or width % STRIDE:
@@ -145,8 +144,7 @@ class SegRefiner(MaskRefiner):
         return self._denoise(images, shapes, (0,), seeded_draw((), self.seed))[0]
 
     def _denoise(self, images: Tensor, shapes: Tensor, times: Sequence[int], draw: Draw) -> tuple[Tensor, Tensor]:
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+        with computing_in(self.precision, self.device):
             probability, fine = denoise(self.network, images.to(self.device), shapes.to(self.device), times, draw)
         return probability.cpu(), fine.cpu()
 

@@ -1,0 +1,5 @@
+"""CRM (Shen et al., CVPR 2022)."""
+
+from samref.refiners.crm.refiner import CRM
+
+__all__ = ["CRM"]
