@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torchvision.ops import nms
+
+Item = TypeVar("Item")
 
 
 class Window(NamedTuple):
@@ -36,3 +39,12 @@ def thinned(windows: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """
     order = torch.sort(scores.cpu(), descending=True, stable=True).indices
     return order[nms(windows.cpu().float()[order], scores.cpu().float()[order], iou_threshold)]
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Items in groups of a size at most, in order.
+
+    >>> [list(chunk) for chunk in chunks(range(5), 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    yield from (items[start : start + size] for start in range(0, len(items), size))

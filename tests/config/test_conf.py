@@ -15,6 +15,7 @@ from samref.config.shipped import config_dir
 from samref.datasets.dataset import MaskDataset
 from samref.engine.runner import build_refiner
 from samref.prompts.excavation import Excavator
+from samref.refiners.bpr.network import BprNetwork, architecture
 from samref.refiners.crm.network import CrmNetwork
 from samref.refiners.guard import Guard
 from samref.refiners.verdict import Verdict
@@ -99,6 +100,7 @@ def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
     monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)
     monkeypatch.setattr("samref.refiners.segrefiner.refiner.load_network", lambda *_: Blurring())
     monkeypatch.setattr("samref.refiners.crm.refiner.load_network", lambda *_: CrmNetwork())
+    monkeypatch.setattr("samref.refiners.bpr.refiner.load_network", lambda *_: BprNetwork(architecture(4, small=True)))
     own = {"external": [f"refiner.masks={tmp_path}"]}
     grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
     refiner = build_refiner(chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid)))

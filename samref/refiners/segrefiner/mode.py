@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 # Probability from which a pixel is foreground.
 HALF = 0.5
 
-Item = TypeVar("Item")
 Pixels = npt.NDArray[np.uint8]
 # Probabilities (B x 1 x S x S) of one pass through the network at time 0, from B x 3 x S x S and B x 1 x S x S.
 Closer = Callable[[Tensor, Tensor], Tensor]
@@ -70,8 +69,3 @@ def normalize(image: Pixels) -> Tensor:
     """1 x 3 x H x W float32 of an H x W x 3 RGB image, by ImageNet's statistics."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
     return (pixels - torch.tensor(PIXEL_MEAN).view(3, 1, 1)) / torch.tensor(PIXEL_STD).view(3, 1, 1)
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Items in groups of a size at most, in order."""
-    yield from (items[start : start + size] for start in range(0, len(items), size))

@@ -17,10 +17,11 @@ from samref.errors import ConfigError
 from samref.refiners.precision import check_precision, computing_in
 from samref.refiners.segrefiner.diffusion import TIMES, Draw, Uniform, denoise, given_draw, seeded_draw
 from samref.refiners.segrefiner.instance import Instance
-from samref.refiners.segrefiner.mode import HALF, Mode, chunks
+from samref.refiners.segrefiner.mode import HALF, Mode
 from samref.refiners.segrefiner.semantic import Semantic
 from samref.refiners.segrefiner.unet import STRIDE, WIDTH, DenoisingUNet
 from samref.refiners.settling import Kept, MaskRefiner, blank_logits, log_odds, refine_each
+from samref.refiners.windows import chunks
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, Refinement, Sample
 

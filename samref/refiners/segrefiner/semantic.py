@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from samref.errors import ConfigError
 from samref.refiners.segrefiner.diffusion import TIMES
-from samref.refiners.segrefiner.mode import HALF, Closer, Pixels, chunks, normalize
+from samref.refiners.segrefiner.mode import HALF, Closer, Pixels, normalize
 from samref.refiners.settling import Kept
-from samref.refiners.windows import Window, thinned
+from samref.refiners.windows import Window, chunks, thinned
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, FloatArray
 

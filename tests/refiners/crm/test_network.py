@@ -8,26 +8,14 @@ from torchvision.models import resnet50
 from samref.refiners.crm import network as crm
 from samref.refiners.crm.implicit import centers, project, query
 from samref.refiners.crm.network import CrmNetwork
+from tests.refiners.by_names import normalized, randomize
 
 
 @pytest.fixture(scope="module")
 def network():
     """With random weights, and statistics that do not leave every normalization doing nothing."""
     torch.manual_seed(0)
-    made = CrmNetwork().eval().requires_grad_(False)
-    for name, buffer in made.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.normal_(0, 0.2)
-        elif name.endswith("running_var"):
-            buffer.uniform_(0.5, 2)
-    return made
-
-
-def normalized(x, state, name):
-    shape = (1, -1, 1, 1)
-    mean, var = (state[f"{name}.running_{what}"].view(shape) for what in ("mean", "var"))
-    scaled = (x - mean) / (var + 1e-5).sqrt()
-    return scaled * state[f"{name}.weight"].view(shape) + state[f"{name}.bias"].view(shape)
+    return randomize(CrmNetwork())
 
 
 def bottleneck(x, state, name, stride, dilation):
