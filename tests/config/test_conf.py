@@ -18,6 +18,7 @@ from samref.prompts.excavation import Excavator
 from samref.refiners.bpr.network import BprNetwork, architecture
 from samref.refiners.crm.network import CrmNetwork
 from samref.refiners.guard import Guard
+from samref.refiners.segfix.network import HrNet, SegFixNetwork
 from samref.refiners.verdict import Verdict
 from samref.refiners.zoom import Zoom
 from tests.miniatures import make_world
@@ -101,6 +102,7 @@ def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
     monkeypatch.setattr("samref.refiners.segrefiner.refiner.load_network", lambda *_: Blurring())
     monkeypatch.setattr("samref.refiners.crm.refiner.load_network", lambda *_: CrmNetwork())
     monkeypatch.setattr("samref.refiners.bpr.refiner.load_network", lambda *_: BprNetwork(architecture(4, small=True)))
+    monkeypatch.setattr("samref.refiners.segfix.refiner.load_network", lambda *_: SegFixNetwork(HrNet(4, first=64)))
     own = {"external": [f"refiner.masks={tmp_path}"]}
     grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
     refiner = build_refiner(chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid)))
