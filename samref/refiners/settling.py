@@ -59,8 +59,8 @@ def refine_each(
 
     Args:
         sample: of any data set.
-        refine: turns the place of a coarse mask that is not empty into its H x W bool refinement, or None, or says why
-            the mask stays as it is.
+        refine: turns the place of a coarse mask that is not empty into its H x W bool refinement, or None, or returns
+            why the mask stays as it is.
         timing: seconds by stage; may go on growing until the last mask is refined.
         logits: N x H x W float32 that `refine` fills, or None.
     """

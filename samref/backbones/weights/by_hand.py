@@ -219,7 +219,7 @@ def find_by_hand(name: str, weights: str | Path | None, sha256: str | None = Non
     if not path.is_file():
         raise WeightsError(
             f"{entry.family.title} has no weights at {path}; download {entry.filename} from {entry.address} and put it "
-            f"there, or give refiner.weights=FILE (samref weights {name} says what is known of it)"
+            f"there, or give refiner.weights=FILE (samref weights {name} prints what is known of it)"
         )
     if sha256 is not None and (found := file_sha256(path)) != sha256.lower():
         raise WeightsError(

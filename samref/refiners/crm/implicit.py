@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from samref.refiners.crm.network import CHANNELS, Decoder
 
-# Pixels asked for at once.
+# Pixels computed at once.
 QUERIES = 1 << 17
 EPSILON = 1e-6
 SMALLEST_AREA = 1e-9

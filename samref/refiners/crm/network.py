@@ -1,7 +1,7 @@
 """CRM's network: features of image and mask together, read off at any place by an implicit function.
 
-Module names are the official state dict's keys. The whole of a large image needs not be in the network at once: what a
-feature depends on ends 133 px away, so that tiles with such a margin give the features of the whole.
+Module names are the official state dict's keys. A large image need not be in the network at once: what a feature
+depends on ends 133 px away, so that tiles with such a margin give the same features.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Features(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        whole = resnet50(weights=None, replace_stride_with_dilation=(False, True, True))
+        complete = resnet50(weights=None, replace_stride_with_dilation=(False, True, True))
         self.conv1 = nn.Conv2d(4, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1, self.relu, self.maxpool = whole.bn1, whole.relu, whole.maxpool
-        self.layer1, self.layer2, self.layer3 = whole.layer1, whole.layer2, whole.layer3
+        self.bn1, self.relu, self.maxpool = complete.bn1, complete.relu, complete.maxpool
+        self.layer1, self.layer2, self.layer3 = complete.layer1, complete.layer2, complete.layer3
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """1 x 4 x h x w; returns 64, 256 and 1024 channels at a half, a quarter and an eighth of it, rounded up."""
@@ -142,9 +142,9 @@ class CrmNetwork(nn.Module):
                     level.new_empty(1, level.shape[1], -(-height // stride), -(-width // stride))
                     for level, stride in zip(reduced, STRIDES, strict=True)
                 )
-                for whole, level, stride in zip(found, reduced, STRIDES, strict=True):
+                for full, level, stride in zip(found, reduced, STRIDES, strict=True):
                     side = tile // stride
-                    target = whole[:, :, top // stride :, left // stride :][:, :, :side, :side]
+                    target = full[:, :, top // stride :, left // stride :][:, :, :side, :side]
                     source = level[:, :, (top - above) // stride :, (left - before) // stride :]
                     target.copy_(source[:, :, : target.shape[2], : target.shape[3]])
         return found[0], found[1], found[2]

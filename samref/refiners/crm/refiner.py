@@ -40,7 +40,7 @@ LOST = 2
 class CRM(MaskRefiner):
     """CRM, mask by mask; `timing` counts the features as `encode` and the implicit function as `decode`.
 
-    The whole image is refined, whatever its size. Masks of 4 px or fewer are kept, as the authors score them.
+    The full image is refined, whatever its size. Masks of 4 px or fewer are kept, as the authors score them.
     """
 
     def __init__(

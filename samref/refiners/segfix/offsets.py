@@ -53,7 +53,7 @@ def windows_of(size: tuple[int, int], window: int | None, stride: int) -> list[W
 def predict(
     network: SegFixNetwork, image: Tensor, window: int | None, stride: int, chunk_size: int
 ) -> tuple[Tensor, Tensor]:
-    """What a network says of an image, averaged over windows.
+    """Boundaries and directions of an image by a network, averaged over windows.
 
     Args:
         network: on its device.
@@ -105,7 +105,7 @@ def read_offsets(path: Path, size: tuple[int, int]) -> Offsets:
         found = "nothing" if offsets is None else f"shape {np.shape(offsets)}"
         raise InputError(f"{printable(path)} holds {found} as `{VARIABLE}`; expected {(*size, 2)}: (dy, dx) a pixel")
     if offsets.dtype.kind not in "iuf" or not np.array_equal(offsets, np.rint(offsets)):
-        raise InputError(f"{printable(path)} holds offsets that are no whole numbers; expected whole px")
+        raise InputError(f"{printable(path)} holds offsets that are no integers; expected px")
     return offsets.astype(np.int64)
 
 

@@ -56,7 +56,7 @@ class SegFix(MaskRefiner):
             architecture: `hrnet48` or `hrnet2x20`; None: that of the weights.
             chunk_size: windows in the network at once; bounds memory, never changes results.
             scale: how many times its offset a pixel looks inward; None: 1 for instances, 2 for semantic masks.
-            window: px of the windows over which the network's output is averaged; None: the whole image at once.
+            window: px of the windows over which the network's output is averaged; None: the full image at once.
             stride: px from one window to the next.
             offsets: folder of offset files, in place of a network.
             pattern: their names, with the fields `{image_id}`, `{folder}` and `{stem}`.

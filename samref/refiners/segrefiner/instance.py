@@ -57,9 +57,9 @@ class Instance:
         """Pastes a crop's probabilities where it came from; 0 elsewhere."""
         with watch("postprocess"):
             window = crop_window(mask, self.pad)
-            whole = np.zeros(mask.shape, np.float32)
-            whole[window.slices] = pasted(probability, window)
-            return whole
+            result = np.zeros(mask.shape, np.float32)
+            result[window.slices] = pasted(probability, window)
+            return result
 
 
 def crop_window(mask: BoolArray, pad: int) -> Window:

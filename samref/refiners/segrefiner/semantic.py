@@ -61,14 +61,14 @@ class Semantic:
     ) -> FloatArray:
         """Looks closer where the global step was unsure, at full resolution; elsewhere its result stands."""
         with watch("postprocess"):
-            whole = enlarged(probability, mask.shape)
+            large = enlarged(probability, mask.shape)
             # The downsized image is an enlarged one then: every pixel has been seen.
             if max(mask.shape) < self.size:
-                return whole
-            globally = whole >= HALF
+                return large
+            globally = large >= HALF
             unsure = unsure_windows(fine, mask.shape, self.fine_threshold, self.iou_threshold)
             windows = disputed(unsure, globally)
-            overlay = Overlay(whole)
+            overlay = Overlay(large)
         for chunk in chunks(windows, self.chunk_size):
             with watch("postprocess"):
                 images, shapes = cut_out(image, globally, chunk, self.size)

@@ -69,8 +69,8 @@ def test_what_is_nobodys_checkpoint_is_said(tmp_path):
 
 
 def test_truncated_and_unsafe_files_are_one_sentence(tmp_path):
-    torch.save(state_of("CRM"), tmp_path / "whole.pth")
-    content = (tmp_path / "whole.pth").read_bytes()
+    torch.save(state_of("CRM"), tmp_path / "full.pth")
+    content = (tmp_path / "full.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(content[: len(content) // 2])
     torch.save({"state_dict": state_of("CRM"), "hook": print}, tmp_path / "code.pth")
     for name in ("cut.pth", "code.pth"):

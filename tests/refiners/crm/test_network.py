@@ -57,7 +57,7 @@ def features(x, state):
 
 
 def ensemble(found, state, size):
-    """Pixel after pixel asks four features, each by nearest sampling."""
+    """Each pixel from four features by nearest sampling."""
     height, width = found.shape[-2:]
     own = torch.stack(torch.meshgrid(centers(size[0]), centers(size[1]), indexing="ij"), -1).view(-1, 2)
     cells = torch.stack(torch.meshgrid(centers(height), centers(width), indexing="ij"))[None]
@@ -79,7 +79,7 @@ def ensemble(found, state, size):
     return sum(values[k] * areas[3 - k] / total for k in range(4)).view(size)
 
 
-def whole(network, x, tile=None):
+def all_features(network, x, tile=None):
     return torch.cat(list(network.features(x, tile)), dim=2)
 
 
@@ -88,7 +88,7 @@ def test_features_are_what_the_official_names_say(network, size):
     x = torch.randn(1, 4, *size)
     expected = features(x, network.state_dict())
     assert expected.shape == (1, 256, -(-size[0] // 2), -(-size[1] // 2))
-    torch.testing.assert_close(whole(network, x), expected, atol=1e-4 * float(expected.max()), rtol=1e-4)
+    torch.testing.assert_close(all_features(network, x), expected, atol=1e-4 * float(expected.max()), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_pixel_weighs_four_features_by_opposite_areas(network, grid, size):
 
 def test_tiles_and_bands_give_the_features_of_the_whole(network, monkeypatch):
     x = torch.randn(1, 4, 73, 333)
-    expected = whole(network, x)
+    expected = all_features(network, x)
     close = {"atol": 1e-5 * float(expected.max()), "rtol": 1e-5}
-    torch.testing.assert_close(whole(network, x, 72), expected, **close)
+    torch.testing.assert_close(all_features(network, x, 72), expected, **close)
     monkeypatch.setattr(crm, "MARGIN", 56)
-    assert not torch.allclose(whole(network, x, 72), expected, **close)
+    assert not torch.allclose(all_features(network, x, 72), expected, **close)
     monkeypatch.setattr(crm, "BAND", 1000)
-    torch.testing.assert_close(whole(network, x), expected, **close)
+    torch.testing.assert_close(all_features(network, x), expected, **close)
 
 
 def test_the_published_network_has_its_names_and_size():

@@ -91,7 +91,7 @@ def test_few_pixels_and_none_stay(balanced):
 
 
 class Empty(CrmNetwork):
-    """Says background everywhere."""
+    """The same logit everywhere."""
 
     def __init__(self, logit):
         super().__init__()

@@ -163,7 +163,7 @@ class TestOffsetFiles:
         scipy.io.savemat(tmp_path / "street.mat", {"mat": np.zeros((4, 5, 2))})
         refusal(r"shape \(4, 5, 2\) as `mat`; expected \(40, 60, 2\)")
         scipy.io.savemat(tmp_path / "street.mat", {"mat": np.full((*SIZE, 2), 0.5)})
-        refusal("no whole numbers")
+        refusal("no integers")
 
 
 def test_weights_are_read_as_published(tmp_path):

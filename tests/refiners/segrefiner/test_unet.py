@@ -51,7 +51,7 @@ def attention(x, state, name):
 
 
 def members(state, name):
-    """The places of a block that have parameters, with what tells their kind."""
+    """The places of a block that have parameters, with what marks their kind."""
     kinds = {"in_layers": residual, "qkv": attention}
     places = {}
     for key in state:
