@@ -32,10 +32,10 @@ def show(entries: list[Checkpoint]) -> int:
         names = ", ".join(entry.name for entry in entries if entry.credit == credit)
         console.print(f"{names}: {credit}", soft_wrap=True)
     if len(entries) > 1:
-        by_hand = Table("by hand", "used by", "licence of code", "of weights", "there", box=None)
+        by_hand = Table("by hand", "used by", "license of code", "of weights", "there", box=None)
         for other in HAND_FETCHED.values():
             there = "yes" if other.path.exists() else "-"
-            by_hand.add_row(other.name, other.family.option, other.code_licence, other.licence, there)
+            by_hand.add_row(other.name, other.family.option, other.code_license, other.license, there)
         for column in by_hand.columns[:2]:
             column.no_wrap = True
         console.print(by_hand)
@@ -54,7 +54,7 @@ def describe(entry: HandFetched) -> int:
         "file": f"{entry.filename}, {size}, {known}",
         "put it": f"{entry.path}, or anywhere and give refiner.weights=FILE",
         "there": finding(entry)[1],
-        "licence": f"code {entry.code_licence}; weights {entry.licence}",
+        "license": f"code {entry.code_license}; weights {entry.license}",
         "cite": entry.credit,
         "terms": entry.terms,
     }

@@ -68,8 +68,8 @@ class HandFetched:
         size: in bytes; None where nobody has published it.
         sha256: of the file, or how it begins; None where nobody has published it.
         reported: whether size and hash come from others than its authors.
-        code_licence: of the method's code.
-        licence: of the weights.
+        code_license: of the method's code.
+        license: of the weights.
         credit: whom to cite.
         terms: what a user must know before using it; "" for nothing.
     """
@@ -82,8 +82,8 @@ class HandFetched:
     address: str
     size: int | None
     sha256: str | None
-    code_licence: str
-    licence: str
+    code_license: str
+    license: str
     credit: str
     terms: str = ""
     reported: bool = False
@@ -112,8 +112,8 @@ _ENTRIES = (
         size=474_603_251,
         sha256="d5806a41a4bff6f1e313d1a9dcf18d11dab28e3a8e1497871a156214cd8fe07a",
         reported=True,
-        code_licence="Apache-2.0",
-        licence=NOT_STATED,
+        code_license="Apache-2.0",
+        license=NOT_STATED,
         credit=_SEGREFINER_CREDIT,
     ),
     HandFetched(
@@ -125,8 +125,8 @@ _ENTRIES = (
         address=f"{_DRIVE}/143kerk4WOerGZMqR-cAETb7rOcoQ0CQ_",
         size=None,
         sha256=None,
-        code_licence="Apache-2.0",
-        licence=NOT_STATED,
+        code_license="Apache-2.0",
+        license=NOT_STATED,
         credit=_SEGREFINER_CREDIT,
     ),
     HandFetched(
@@ -139,8 +139,8 @@ _ENTRIES = (
         "EWdbUAf33ZlNvB2d1dkBv-QBwSnRA0ong9wFqig54I5Iyw?e=pcjp8y",
         size=None,
         sha256=None,
-        code_licence="CC-BY-NC-4.0",
-        licence="not stated, taken to be as the code",
+        code_license="CC-BY-NC-4.0",
+        license="not stated, taken to be as the code",
         credit="Shen et al., High Quality Segmentation for Ultra High-resolution Images, CVPR 2022, "
         "github.com/dvlab-research/Entity",
         terms="CRM's authors publish their code, and so presumably these weights, under CC BY-NC 4.0: "
@@ -155,8 +155,8 @@ _ENTRIES = (
         address=f"{_CLOUD}/342fae1311b748a8b396/?dl=1",
         size=None,
         sha256="c172955f",
-        code_licence="Apache-2.0",
-        licence=NOT_STATED,
+        code_license="Apache-2.0",
+        license=NOT_STATED,
         credit=_BPR_CREDIT,
     ),
     HandFetched(
@@ -168,8 +168,8 @@ _ENTRIES = (
         address=f"{_CLOUD}/54d7c737540444b38b18/?dl=1",
         size=None,
         sha256=None,
-        code_licence="Apache-2.0",
-        licence=NOT_STATED,
+        code_license="Apache-2.0",
+        license=NOT_STATED,
         credit=_BPR_CREDIT,
     ),
     HandFetched(
@@ -181,8 +181,8 @@ _ENTRIES = (
         address=f"{_SEGFIX}/segfix_hrnet_hrnet48_segfix_loss_iter80000_1_latest.pth",
         size=None,
         sha256=None,
-        code_licence="MIT",
-        licence=NOT_STATED,
+        code_license="MIT",
+        license=NOT_STATED,
         credit=_SEGFIX_CREDIT,
     ),
     HandFetched(
@@ -194,8 +194,8 @@ _ENTRIES = (
         address=f"{_SEGFIX}/segfix_hrnet_hrnext20_segfix_loss_1_latest.pth",
         size=None,
         sha256=None,
-        code_licence="MIT",
-        licence=NOT_STATED,
+        code_license="MIT",
+        license=NOT_STATED,
         credit=_SEGFIX_CREDIT,
     ),
 )

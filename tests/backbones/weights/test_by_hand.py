@@ -4,7 +4,6 @@ import hashlib
 
 import pytest
 import torch
-from samref.backbones.weights.__main__ import main
 
 from samref.backbones.weights.by_hand import (
     BPR,
@@ -18,6 +17,7 @@ from samref.backbones.weights.by_hand import (
     recognize,
     without_prefix,
 )
+from samref.cli.main import main
 from samref.errors import WeightsError
 
 # Some names of the official checkpoints.
@@ -87,29 +87,29 @@ def test_a_prefix_goes_only_where_all_names_have_it():
 @pytest.mark.parametrize("name", HAND_FETCHED)
 def test_the_command_says_where_a_checkpoint_is_and_belongs(name, cache, capsys):
     entry = HAND_FETCHED[name]
-    assert main([name]) == 0
+    assert main(["weights", name]) == 0
     said = capsys.readouterr().out
-    for part in (entry.address, entry.filename, str(cache), entry.family.option, entry.code_licence, entry.credit):
+    for part in (entry.address, entry.filename, str(cache), entry.family.option, entry.code_license, entry.credit):
         assert part in said
-    assert main([name, "--verify"]) == 1
+    assert main(["weights", name, "--verify"]) == 1
     cache.mkdir(parents=True)
     (cache / entry.filename).write_bytes(b"something")
-    assert main([name]) == 0
+    assert main(["weights", name]) == 0
     assert hashlib.sha256(b"something").hexdigest() in capsys.readouterr().out
-    assert main([name, "--verify"]) == int(entry.sha256 is not None)
+    assert main(["weights", name, "--verify"]) == int(entry.sha256 is not None)
 
 
 def test_what_is_known_of_the_lr_file_is_printed(cache, capsys):
-    main(["segrefiner_lr"])
+    main(["weights", "segrefiner_lr"])
     said = capsys.readouterr().out
     assert "474,603,251 bytes" in said
     assert "d5806a41a4bff6f1e313d1a9dcf18d11dab28e3a8e1497871a156214cd8fe07a (reported" in said
-    main(["segrefiner_hr"])
+    main(["weights", "segrefiner_hr"])
     assert "size not published, hash not published" in capsys.readouterr().out
 
 
-def test_the_list_has_them_with_their_licences(cache, capsys):
-    assert main(["--list"]) == 0
+def test_the_list_has_them_with_their_licenses(cache, capsys):
+    assert main(["weights", "--list"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in HAND_FETCHED)
     assert "CC-BY-NC-4.0" in said
