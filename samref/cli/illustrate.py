@@ -1,6 +1,8 @@
 """`samref illustrate IMAGE MASK`: the paper's explanatory figures, drawn of your own image and mask.
 
-prompts (Fig. 3), candidates (Figs. 12, 14), box (Figs. 4a, 13), regions (Fig. 10), cascade (rounds one by one).
+prompts (Fig. 3), candidates (Fig. 14), box (Fig. 4a), regions (Fig. 10), cascade (rounds one by one), gaussians
+(Fig. 12), points (Fig. 15). By --only: similarity (Fig. 13; with --others, or a mask of several parts), grid (Fig. 6;
+takes minutes on a CPU), and with --truth, from which they make coarse masks, defects (Fig. 2) and qualities (Fig. 16).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from pathlib import Path
 from samref.config.paths import path_problem
 from samref.errors import ConfigError
 
-FIGURES = ("prompts", "candidates", "box", "regions", "cascade")
+FIGURES = ("prompts", "candidates", "box", "regions", "cascade", "gaussians", "points")
+# They need more than a mask, or minutes.
+ASKED_FOR = ("similarity", "grid", "defects", "qualities")
 
 
 def main(words: Sequence[str]) -> int:
@@ -23,6 +27,7 @@ def main(words: Sequence[str]) -> int:
     """
     options = _parser().parse_intermixed_args(words)
     given = {"": options.image, " ": options.mask, "--truth ": options.truth}
+    given |= {f"--others{' ' * k}": path for k, path in enumerate(options.others, 1)}
     problems = [path_problem(name.lstrip(), str(path), "InputFile") for name, path in given.items() if path is not None]
     if any(problems):
         raise ConfigError("; ".join(problem for problem in problems if problem))
@@ -47,7 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threshold", type=int, metavar="T", help="the masks are gray, and T or more is the object")
     parser.add_argument("--out", type=Path, default=Path("outputs/illustrations"), metavar="DIR", help="%(default)s")
     parser.add_argument(
-        "--only", nargs="+", choices=FIGURES, default=FIGURES, metavar="FIGURE", help=f"some of {', '.join(FIGURES)}"
+        "--others", nargs="+", type=Path, default=[], metavar="MASK", help="masks of other objects, for similarity"
+    )
+    every = (*FIGURES, *ASKED_FOR)
+    parser.add_argument(
+        "--only", nargs="+", choices=every, default=FIGURES, metavar="FIGURE", help=f"some of {', '.join(every)}"
+    )
+    parser.add_argument(
+        "--points", type=_positive, metavar="N", help="of the grid, along either side (the refiner's own)"
     )
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N", help="of the cascade (%(default)s)")
     parser.add_argument("--backbone", default="mobile_sam", metavar="NAME", help="the model (%(default)s)")
@@ -58,5 +70,5 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is no number of rounds; expected 1 or more")
+        raise argparse.ArgumentTypeError(f"{value} is too few; expected 1 or more")
     return value

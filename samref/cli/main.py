@@ -22,6 +22,7 @@ COMMANDS = {
     "tables": ("samref.cli.report:tables", "the paper's tables: paper, ours, difference, command"),
     "figures": ("samref.cli.report:figures", "the paper's plots"),
     "illustrate": ("samref.cli.illustrate:main", "the paper's explanatory figures, drawn of your own image and mask"),
+    "pictures": ("samref.cli.pictures:main", "what several runs made of the same masks, side by side"),
     "weights": ("samref.cli.weights:main", "fetch, list and verify published weights"),
     "cache": ("samref.cli.cache:main", "look at or empty the cache of image embeddings"),
     "datasets": ("samref.cli.datasets:main", "where data sets come from; check them; fetch what is open"),

@@ -20,7 +20,8 @@ from samref.refiners.source import AUTO, SOURCES
 from samref.structures import BoolArray, Refinement
 from samref.visualization.drawing import COARSE, COLORS, REFINED, Canvas, View, captioned
 from samref.visualization.gallery_items import as_fraction
-from samref.visualization.paper_figures import COMBINATIONS, with_outline, with_prompts
+from samref.visualization.paper_figures import COMBINATIONS
+from samref.visualization.subject import with_outline, with_prompts
 
 Setting = str | float | bool
 Settings = Mapping[str, Setting]

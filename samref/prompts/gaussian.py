@@ -11,7 +11,7 @@ from samref.geometry.masks import MaskCrop, distance_inside
 from samref.geometry.resize import Taps, image_to_grid
 from samref.structures import FloatArray
 
-FORMS = ("center", "edt")
+FORMS = ("center", "edt", "coarse")
 # A cell that is exactly half covered is background, whatever its last bit in single precision is.
 HALF = np.float32(0.5 + 1e-6)
 
@@ -23,7 +23,8 @@ class GaussianPrompt:
     Attributes:
         omega: the paper's amplitude, in logits.
         gamma: the paper's width.
-        form: `center` (Eq. 3: distance to the positive point) or `edt` (released code: distance-transform value).
+        form: `center` (Eq. 3: distance to the positive point), `edt` (released code: distance-transform value) or
+            `coarse` (the coarse mask itself, 1 inside and 0 outside; the other parameters have no effect).
         background: logit of the background in units of omega; -1 is what SAM wants, 0 the literal reading of Eq. 3.
         omega_expanded: amplitude for masks whose box CEBox has moved (released code: 1); None keeps omega.
 
@@ -67,7 +68,7 @@ def gaussian_mask(
         expanded: whether CEBox moved a side of this mask's box.
 
     Returns:
-        h x w float32 logits in [-omega, omega].
+        h x w float32 logits in [-omega, omega]; in [0, 1] for the coarse mask itself.
     """
     (top, rows), (left, columns) = (
         image_to_grid(size, resized, img_size, grid).on_crop(start, length)
@@ -77,7 +78,9 @@ def gaussian_mask(
     )
     mask = crop.mask.astype(np.float32)
     coverage = _resample(mask, rows, columns)
-    if prompt.form == "center":
+    if prompt.form == "coarse":
+        gaussian = coverage
+    elif prompt.form == "center":
         # exp(-(dx^2 + dy^2) / s) is a product of a row and a column factor: they scale the weights, not the mask.
         factors_x, factors_y = (
             np.exp(-((np.arange(length) + start - center) ** 2) / (crop.area * prompt.gamma)).astype(np.float32)
@@ -90,6 +93,8 @@ def gaussian_mask(
         gaussian = _resample(np.exp(depth * depth * (-prompt.gamma / crop.area)) * mask, rows, columns)
     omega = prompt.omega_expanded if expanded and prompt.omega_expanded is not None else prompt.omega
     background = np.float32(prompt.background * omega)
+    if prompt.form == "coarse":
+        omega, background = 1.0, np.float32(0)
     sign = np.where(coverage > HALF, np.float32(omega), background)
     logits = np.full(mask_input_size, background, dtype=np.float32)
     seen = slice(top, top + coverage.shape[0]), slice(left, left + coverage.shape[1])

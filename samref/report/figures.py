@@ -13,6 +13,7 @@ points:
     y: prompts.mask.omega              # that of the ordinate of a map
     series:                            # label -> what its runs have in their configuration
       mined again: {refiner.cascade: masks}
+    baseline: {original mask: {prompts.mask.form: coarse}}  # runs that stand for no point, named with their value
     each: hydra_choices.backbone       # or, in place of series: one series for each value of this key
     coarse: line                       # one line for all runs (default) | points: a series, each run having its own
     panels: [iou, boundary_iou]        # one plot a metric
@@ -23,7 +24,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from samref.report.published import CHOICES, read_csv, read_spec
 from samref.report.runs import COARSE, MISSING, REFINED, Conditions, Run, as_text
 
 REQUIRED = ("title", "experiment", "data", "command", "kind", "x", "panels")
-OPTIONAL = ("y", "series", "each", "coarse")
+OPTIONAL = ("y", "series", "each", "coarse", "baseline")
 KINDS = ("lines", "bars", "map")
 COARSE_FORMS = ("line", "points")
 COARSE_SERIES = "coarse masks"
@@ -76,6 +77,7 @@ class Figure:
     paper: tuple[Point, ...]
     coarse: str = "line"
     each: str = ""
+    baseline: dict[str, Conditions] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,14 @@ class Plotted:
         setting: what its runs have in common: backbone, data set, number of masks.
         points: measured ones.
         coarse: metric -> percent of the coarse masks.
+        baseline: name -> metric -> percent of the runs that stand for no point.
     """
 
     figure: Figure
     setting: str
     points: tuple[Point, ...]
     coarse: dict[str, float]
+    baseline: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -143,6 +147,7 @@ def read_figure(folder: Path) -> Figure:
         name=folder.name,
         y=spec.get("y", ""),
         each=spec.get("each", ""),
+        baseline=spec.get("baseline") or {},
         series=series,
         panels=tuple(spec["panels"]),
         paper=paper,
@@ -158,7 +163,8 @@ def plot(figure: Figure, runs: Sequence[Run]) -> Plotted | None:
         figure: the figure.
         runs: newest first.
     """
-    ours = [run for run in runs if run.experiment == figure.experiment and _belongs(figure, run)]
+    all_runs = [run for run in runs if run.experiment == figure.experiment]
+    ours = [run for run in all_runs if _belongs(figure, run)]
     if not ours:
         return None
     setting = _setting(figure, ours[0])
@@ -175,7 +181,13 @@ def plot(figure: Figure, runs: Sequence[Run]) -> Plotted | None:
             points.setdefault((label, *where), Point(label, *where, _values(figure, run, part), run.path.as_posix()))
     # Runs come newest first; a sweep came to its words in the other direction.
     line = _values(figure, ours[0], COARSE) if figure.coarse == "line" else {}
-    return Plotted(figure, setting, tuple(reversed(points.values())), line)
+    beside = [run for run in all_runs if _setting(figure, run) == setting]
+    baseline = {
+        name: _values(figure, matching[0], REFINED)
+        for name, conditions in figure.baseline.items()
+        if (matching := [run for run in beside if run.matches(conditions)])
+    }
+    return Plotted(figure, setting, tuple(reversed(points.values())), line, baseline)
 
 
 def as_csv(plotted: Plotted) -> str:
@@ -192,6 +204,9 @@ def as_csv(plotted: Plotted) -> str:
                 cells = ["" if number is None else round(number, 4) for number in numbers]
                 report = ours[place].report if place in ours else ""
                 writer.writerow([plotted.figure.name, *place, metric, *cells, report])
+    for name, values in plotted.baseline.items():
+        for metric, value in values.items():
+            writer.writerow([plotted.figure.name, name, "", "", metric, "", round(value, 4), ""])
     return text.getvalue()
 
 

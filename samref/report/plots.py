@@ -12,6 +12,7 @@ from rich.console import Console
 from samref.errors import ConfigError
 from samref.io.atomic import atomic_path, write_text
 from samref.report.figures import Plotted, Point, as_csv, plot, read_figures, same_number
+from samref.report.overview import Overview, read_overview
 from samref.report.render import label
 from samref.report.runs import find_reports, read_runs
 
@@ -57,6 +58,11 @@ def show_figures(outputs: Sequence[Path], experiments: Path, write: Path, consol
         paths = save(plotted, write / figure.name)
         write_text(write / f"{figure.name}.csv", as_csv(plotted))
         console.print(f"  {len(plotted.points)} points, {plotted.setting}: {paths[0]}", markup=False, soft_wrap=True)
+    for path in sorted(experiments.glob("*/overview.yaml")):
+        overview = read_overview(path, runs)
+        console.print(overview.title, style="bold", markup=False, soft_wrap=True)
+        paths = _write(draw_overview(overview), write / overview.name)
+        console.print(f"  {len(overview.pairs)} benchmarks: {paths[0]}", markup=False, soft_wrap=True)
     for problem in problems:
         console.print(f"left out: {problem}", style="yellow", markup=False, soft_wrap=True)
 
@@ -71,13 +77,50 @@ def save(plotted: Plotted, stem: Path) -> tuple[Path, Path]:
     Returns:
         The paths of the PNG and the SVG.
     """
-    canvas = draw(plotted)
+    return _write(draw(plotted), stem)
+
+
+def _write(canvas: Canvas, stem: Path) -> tuple[Path, Path]:
     png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
     for path in (png, svg):
         with atomic_path(path) as temporary:
             # Without a date the same points give the same file.
             canvas.savefig(temporary, dpi=DPI, metadata={"Date": None} if path == svg else None)
     return png, svg
+
+
+def draw_overview(overview: Overview) -> Canvas:
+    """The overview: for each benchmark an arrow from coarse to refined masks, the paper's above ours."""
+    count = len(overview.pairs)
+    canvas = Canvas(figsize=(8.0, 0.55 * count + 1.4), layout="constrained")
+    FigureCanvasAgg(canvas)
+    axes = canvas.subplots()
+    for place, pair in enumerate(overview.pairs):
+        for ends, height, color, who in (
+            (pair.paper, 0.16, COLORS[0], "paper"),
+            (pair.ours, -0.16, COLORS[1], "measured here (other model or data: make tables)"),
+        ):
+            before, after = ends
+            if before is None or after is None:
+                continue
+            label = who if not any(who == text for text in axes.get_legend_handles_labels()[1]) else None
+            axes.plot([before, after], [place + height] * 2, "-", color=color, linewidth=2)
+            axes.plot([before], [place + height], "o", color=color, markerfacecolor="white", markersize=5)
+            axes.plot([after], [place + height], "o", color=color, markersize=5, label=label)
+            axes.annotate(
+                f"{after - before:+.1f}",
+                (max(before, after), place + height),
+                (5, -3),
+                textcoords="offset points",
+                fontsize=7,
+            )
+    axes.set_yticks(range(count), [pair.name for pair in overview.pairs], fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("%, coarse (open) to refined (filled)")
+    axes.set_title(overview.title, fontsize=10)
+    canvas.legend(loc="outside lower center", fontsize=8, ncols=2)
+    return canvas
 
 
 def draw(plotted: Plotted) -> Canvas:
@@ -90,7 +133,8 @@ def draw(plotted: Plotted) -> Canvas:
     panel = {"lines": _lines, "bars": _bars, "map": _map}[figure.kind]
     for axes, metric in zip(np.atleast_1d(canvas.subplots(1, len(panels))), panels, strict=True):
         panel(axes, plotted, metric)
-        axes.set_title(label(metric), fontsize=10)
+        beside = [f"{name}: {values[metric]:.1f}" for name, values in plotted.baseline.items() if metric in values]
+        axes.set_title("\n".join([label(metric), *beside]), fontsize=10)
         axes.set_xlabel(_short(figure.x))
     entries = dict(zip(*reversed(canvas.axes[0].get_legend_handles_labels()), strict=True))
     if entries:

@@ -132,6 +132,25 @@ def with_box(canvas: Canvas, view: View, box: Sequence[float] | FloatArray, colo
     return drawn
 
 
+def with_label(canvas: Canvas, view: View, place: Sequence[float], text: str) -> Canvas:
+    """The picture with a few letters centered on a pixel of the image, dark on light.
+
+    Args:
+        canvas: h x w x 3, a drawing on `view.picture`.
+        view: brings image px to the picture.
+        place: (x, y), image px.
+        text: to write.
+    """
+    drawn = canvas.copy()
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    x, y = view.point(float(place[0]), float(place[1]))
+    x = min(max(x - width // 2, 2), max(canvas.shape[1] - width - 2, 2))
+    y = min(max(y + height // 2, height + 2), canvas.shape[0] - 2)
+    cv2.rectangle(drawn, (x - 2, y - height - 2), (x + width + 2, y + 3), BOX, -1)
+    cv2.putText(drawn, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
+    return drawn
+
+
 def with_heat(canvas: Canvas, heat: FloatArray, opacity: float = 0.65, even: bool = False) -> Canvas:
     """The picture under a heat map.
 

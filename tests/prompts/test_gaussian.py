@@ -72,6 +72,22 @@ def test_a_square_solved_by_hand():
     assert logits[0, 0] == -15
 
 
+@settings(max_examples=40)
+@given(masks(min_side=4))
+def test_a_gaussian_without_end_is_the_coarse_mask_itself_where_the_background_is_zero(mask):
+    original = fast(mask, GaussianPrompt(15, 4, "coarse", -1))
+    np.testing.assert_allclose(fast(mask, GaussianPrompt(1, 1e30, "center", 0)), original, atol=1e-6)
+    assert original.min() >= 0
+    assert original.max() <= 1 + 1e-6
+
+
+def test_with_a_negative_background_a_gaussian_never_becomes_the_coarse_mask_itself():
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[8:24, 8:24] = True
+    difference = fast(mask, GaussianPrompt(1, 1e30, "center", -1)) - fast(mask, GaussianPrompt(15, 4, "coarse", -1))
+    assert difference.min() == -1
+
+
 def test_background_zero_is_the_literal_reading_of_equation_3():
     mask = np.zeros((32, 32), dtype=bool)
     mask[8:24, 8:24] = True

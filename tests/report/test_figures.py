@@ -1,5 +1,6 @@
 import csv
 import shlex
+import shutil
 import sys
 
 import pytest
@@ -8,7 +9,8 @@ from PIL import Image
 from samref.cli.main import main
 from samref.errors import ConfigError
 from samref.report.figures import as_csv, plot, read_figure, read_figures
-from samref.report.plots import draw
+from samref.report.overview import read_overview
+from samref.report.plots import draw, draw_overview
 from samref.report.runs import read_runs
 from samref.report.tables import EXPERIMENTS
 
@@ -152,13 +154,21 @@ def test_a_map_has_numbers_in_its_cells_by_size_of_the_axes(write_report):
     paths = [
         write_report(
             "gaussian_sensitivity",
-            {**SETTING, "prompts.mask.omega": omega, "prompts.mask.gamma": gamma},
-            {"iou": (50 + omega + gamma) / 100},
+            {
+                **SETTING,
+                "prompts.mask.omega": omega,
+                "prompts.mask.gamma": gamma,
+                "prompts.mask.form": form,
+            },
+            {"iou": (50 + omega + gamma) / 100 if form == "center" else 0.42},
         )
-        for omega in (15, 1, 5)
+        for omega, form in ((15, "center"), (1, "center"), (5, "center"), (1, "coarse"))
         for gamma in (4, 0.5)
     ]
-    axes = draw(plot(figure("figure9a"), read_runs(paths)[0])).axes[0]
+    plotted = plot(figure("figure9a"), read_runs(paths)[0])
+    axes = draw(plotted).axes[0]
+    assert axes.get_title() == "IoU\nthe coarse mask itself: 42.0"
+    assert "figure9a_gaussian,the coarse mask itself,,,iou,,42.0," in as_csv(plotted)
     texts = {
         tuple(map(round, text.get_position())): text.get_text() for text in axes.texts if "paper" not in text.get_text()
     }
@@ -178,6 +188,37 @@ def test_numbers_are_left_beside_the_papers(cascade_runs):
     assert (first["paper"], first["ours"]) == ("86.9", "85.0")
     assert first["report"].endswith("report.json")
     assert len(rows) == 2 * 6
+
+
+def test_the_overview_takes_its_numbers_from_the_tables(write_report):
+    choices = {"hydra_choices.prompts": "all", "hydra_choices.adaption": "iou_lora"}
+    path = write_report("davis_ablation", choices, {"iou": 0.9, "boundary_iou": 0.8}, {"iou": 0.7})
+    overview = read_overview(EXPERIMENTS / "figure1b_overview" / "overview.yaml", read_runs([path])[0])
+    pairs = {pair.name: pair for pair in overview.pairs}
+    davis = pairs["DAVIS-585, IoU"]
+    assert davis.paper == (81.4, 87.1)
+    assert davis.ours == pytest.approx((70, 90))
+    assert pairs["BIG, IoU"].paper == (89.4, 93.9)
+    assert pairs["BIG, IoU"].ours == (None, None)
+    (axes,) = draw_overview(overview).axes
+    drawn = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert drawn == [(81.4, 87.1), pytest.approx((70, 90)), *(pair.paper for pair in overview.pairs[1:])]
+
+
+@pytest.mark.parametrize(
+    ("pair", "complaint"),
+    [
+        ("{name: n, table: table1_prompts, column: iou, coarse: {prompts: x}, refined: {prompts: all}}", "no row with"),
+        ("{name: n, table: table1_prompts, column: x, coarse: {prompts: box}, refined: {prompts: all}}", "no number"),
+        ("{name: n, table: table1_prompts, column: iou, coarse: {prompts: box}}", "expected coarse, column"),
+    ],
+)
+def test_an_overview_of_what_is_not_there_is_one_sentence(tmp_path, pair, complaint):
+    shutil.copytree(EXPERIMENTS / "table1_prompts", tmp_path / "table1_prompts")
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "overview.yaml").write_text(f"title: t\npairs: [{pair}]\n")
+    with pytest.raises(ConfigError, match=complaint):
+        read_overview(tmp_path / "o" / "overview.yaml", [])
 
 
 def test_the_command_draws_what_has_runs_and_says_how_to_run_the_rest(cascade_runs, tmp_path, capsys):

@@ -17,7 +17,9 @@ from samref.refiners.samrefiner import SAMRefiner
 from samref.structures import Embedding
 from samref.visualization import paper_figures as illustrations
 from samref.visualization.drawing import CAPTION_HEIGHT, GAP
-from samref.visualization.paper_figures import COMBINATIONS, PANEL_SIDE, Subject, box_steps, draw_candidates, similarity
+from samref.visualization.gallery_items import as_fraction
+from samref.visualization.paper_figures import COMBINATIONS, PANEL_SIDE, box_steps, draw_candidates, similarity
+from samref.visualization.subject import Subject
 from tests.factories import blob, photo, rough, save_mask
 
 SIZE = (60, 90)
@@ -88,16 +90,18 @@ def test_candidates_have_a_row_a_combination_and_one_chosen_each(refiner, monkey
     truth = blob(SIZE, 0)
     subject = Subject(photo(SIZE, 0), rough(truth, 0), truth)
     canvas = draw_candidates(refiner, subject)
-    assert canvas.shape == (7 * PANEL[0], 4 * PANEL[1], 3)
-    assert [text for text, _ in captions[::4]] == [" + ".join(parts) for parts in COMBINATIONS]
+    assert canvas.shape == (7 * PANEL[0], 5 * PANEL[1], 3)
+    assert [text for text, _ in captions[::5]] == [" + ".join(parts) for parts in COMBINATIONS]
     for k, parts in enumerate(COMBINATIONS):
-        row = captions[4 * k + 1 : 4 * k + 4]
+        single, *row = captions[5 * k + 1 : 5 * k + 5]
+        assert single[0].startswith("single, predicted ")
+        assert not single[1]
         assert sum(strong for _, strong in row) == 1
         whole = SAMRefiner.from_pretrained("tiny", device="cpu", prompts="_".join(parts) if len(parts) < 3 else "all")
         result = whole.refine(subject.image, subject.mask, truth)
         for c, (text, strong) in enumerate(row):
             assert text.startswith(
-                f"predicted {result.iou_predictions[0, c]:.3f}, IoU {result.candidate_iou[0, c]:.3f}"
+                f"predicted {as_fraction(result.iou_predictions[0, c]):.3f}, IoU {result.candidate_iou[0, c]:.3f}"
             )
             assert strong == (c == result.chosen[0]) == text.endswith("chosen")
 
@@ -110,7 +114,9 @@ def test_the_command_writes_every_figure(files, capsys, refiner):
     assert capsys.readouterr().out.splitlines()[1:] == [str(out / f"mask_{name}.png") for name in FIGURES]
     sizes = {name: Image.open(out / f"mask_{name}.png").size for name in FIGURES}
     assert sizes["prompts"] == (3 * PANEL[1], 2 * PANEL[0])
-    assert sizes["candidates"] == (4 * PANEL[1], 7 * PANEL[0])
+    assert sizes["candidates"] == (5 * PANEL[1], 7 * PANEL[0])
+    assert sizes["gaussians"] == (5 * PANEL[1], 2 * PANEL[0])
+    assert sizes["points"] == (2 * PANEL[1], 2 * PANEL[0])
     assert sizes["regions"] == (3 * PANEL[1], 3 * PANEL[0])
     assert sizes["cascade"] == (3 * PANEL[1], PANEL[0])
 
