@@ -10,9 +10,9 @@ import torch
 
 from samref.adaption.iou_lora import IouLora
 from samref.adaption.lora import original_head
-from samref.adaption.module import prepare_lessons, teacher
+from samref.adaption.module import prepare_targets, training_refiner
 from samref.adaption.ranking_loss import ranking_loss
-from samref.adaption.training_data import CachedLessons, EpochSampler, Lessons, PlainLessons
+from samref.adaption.training_data import CachedTargets, EpochSampler, PlainTargets, TrainingTargets
 from samref.config.compose import build, compose_config
 from samref.datasets.loader import Samples
 from samref.datasets.scenes.scenes import Scenes
@@ -35,30 +35,30 @@ def adaption_epochs(store: Path, images: int = 3) -> dict[str, Any]:
     embeddings = {samples[k].image.tobytes(): refiner.backbone.encode(samples[k].image) for k in range(images)}
     refiner.backbone.encode = lambda image: embeddings[image.tobytes()]
     with original_head(refiner.backbone.iou_head):
-        cached = prepare_lessons(samples, refiner, adaption, store)
-    assert isinstance(cached, CachedLessons)
-    plain = PlainLessons(samples, teacher(refiner, adaption), adaption.target)
+        cached = prepare_targets(samples, refiner, adaption, store, [str(k) for k in range(images)])
+    assert isinstance(cached, CachedTargets)
+    plain = PlainTargets(samples, training_refiner(refiner, adaption), adaption.target)
     measured = {"cached": (0.0, [0.0]), "plain": (0.0, [0.0])}
-    for name, lessons in (("cached", cached), ("plain", plain)):
+    for name, targets in (("cached", cached), ("plain", plain)):
         turns = []
         for _ in range(TURNS):
             with original_head(refiner.backbone.iou_head):
                 adaption.attach(refiner.backbone)
-                turns.append(epoch(lessons, adaption, refiner))
+                turns.append(epoch(targets, adaption, refiner))
         measured[name] = min(turns)
     (fast, losses), (slow, same) = measured.values()
     apart = max(abs(a - b) for a, b in zip(losses, same, strict=True))
     return {"masks": len(cached), "cached": fast, "plain": slow, "ratio": slow / fast, "losses_apart": apart}
 
 
-def epoch(lessons: Lessons, adaption: IouLora, refiner: SAMRefiner) -> tuple[float, list[float]]:
+def epoch(targets: TrainingTargets, adaption: IouLora, refiner: SAMRefiner) -> tuple[float, list[float]]:
     """One pass with the optimizer of the configuration: its seconds, and the loss of each step."""
     started = time.perf_counter()
     parts = adaption.optimizers(refiner.backbone)
     sgd, schedule = parts["optimizer"], parts["lr_scheduler"]["scheduler"]
-    order, losses = list(EpochSampler(len(lessons), adaption.seed)), []
+    order, losses = list(EpochSampler(len(targets), adaption.seed)), []
     for start in range(0, len(order), adaption.batch_size):
-        loss = ranking_loss(*lessons(torch.tensor(order[start : start + adaption.batch_size])), adaption.margin)
+        loss = ranking_loss(*targets(torch.tensor(order[start : start + adaption.batch_size])), adaption.margin)
         sgd.zero_grad()
         loss.backward()
         sgd.step()

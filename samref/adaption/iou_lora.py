@@ -37,7 +37,7 @@ class IouLora:
         min_steps: optimiser steps at least: a small set is passed over more often.
         seed: of A's start and of the order of masks.
         target: `coarse` (label-free, the paper's) or `truth` (an upper bound, for analysis).
-        cached: whether the frozen part is computed once; False computes it anew at each step, with the same numbers.
+        cached: whether the frozen part is computed once; False computes it again at each step, with the same numbers.
         checkpoint: a trained adaptor to load in place of training, or None.
     """
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -14,95 +17,90 @@ from torch.utils.data import DataLoader
 from samref.adaption.iou_lora import IouLora
 from samref.adaption.ranking_loss import agreement
 from samref.adaption.training_data import (
-    CachedLessons,
+    CachedTargets,
     EpochSampler,
-    Lessons,
-    PlainLessons,
+    PlainTargets,
     Samples,
-    collect,
-    require_lessons,
+    TrainingTargets,
+    compute_targets,
+    require_targets,
 )
 from samref.backbones.cache.entry import BrokenEntry, read_entry, write_entry
 from samref.refiners.samrefiner import SAMRefiner
+from samref.structures import Failure
 
-STORED = ("features", "candidate_iou", "truth_iou")  # of `Taught`: what stays the same while the last layer trains
+STORED = ("features", "candidate_iou", "truth_iou")  # of `Targets`: what stays the same while the last layer trains
 
 
-def teacher(refiner: SAMRefiner, adaption: IouLora) -> SAMRefiner:
+def training_refiner(refiner: SAMRefiner, adaption: IouLora) -> SAMRefiner:
     """The refiner with the training prompts in place of its own."""
     prompts = refiner.prompts.using(adaption.prompts)
     return SAMRefiner(refiner.backbone, prompts, chunk_size=refiner.chunk_size)
 
 
-def prepare_lessons(samples: Samples, refiner: SAMRefiner, adaption: IouLora, store: Path) -> Lessons:
-    """The lessons of a data set; what a killed run had computed of them is taken up again.
+def prepare_targets(
+    samples: Samples, refiner: SAMRefiner, adaption: IouLora, store: Path, keys: Sequence[str]
+) -> TrainingTargets:
+    """The training targets of a data set; those that an earlier run has computed are read.
 
     Args:
         samples: the data set.
         refiner: whose backbone is adapted, its adaptor attached already.
         adaption: options.
         store: folder of the cached part, one small file a sample.
+        keys: hash of what each sample is made of, which names its file; empty: nothing is kept.
     """
-    refiner = teacher(refiner, adaption)
+    refiner = training_refiner(refiner, adaption)
     # With LoRA on every layer, the input of the last one moves while it trains: nothing can be cached there.
     if not adaption.cached or adaption.placement != "last":
-        return PlainLessons(samples, refiner, adaption.target)
-    return CachedLessons(*_collected(samples, refiner, adaption.target, store), refiner.backbone)
+        return PlainTargets(samples, refiner, adaption.target)
+    parts = [_targets_of(samples, index, refiner, adaption.target, store, key) for index, key in enumerate(keys)]
+    found = [part for part in parts if part is not None]
+    if not found:
+        return CachedTargets(torch.zeros(0, 1), torch.zeros(0, 3), torch.zeros(0, 3), refiner.backbone)
+    features, candidate_iou, truth_iou = (torch.cat([part[name] for part in found]) for name in STORED)
+    return CachedTargets(features, candidate_iou, truth_iou, refiner.backbone)
 
 
-def _collected(samples: Samples, refiner: SAMRefiner, target: str, store: Path) -> tuple[Tensor, Tensor, Tensor]:
-    parts: dict[int, dict[str, Tensor]] = {}
-    for path in store.glob("*.safetensors"):
-        try:
+def _targets_of(
+    samples: Samples, index: int, refiner: SAMRefiner, target: str, store: Path, key: str
+) -> dict[str, Tensor] | None:
+    """Of one sample, read from its file or computed; None if it has no mask that is not empty."""
+    path = store / f"{key}.safetensors"
+    if key:
+        with suppress(BrokenEntry, FileNotFoundError, KeyError):
             part = read_entry(path, _entry_key(path))
-            parts[int(path.stem)] = {name: part[name] for name in STORED}
-        except (BrokenEntry, OSError, ValueError, KeyError):
-            path.unlink(missing_ok=True)
-    todo = Remaining(samples, set(parts))
-    for index, taught in collect(todo, refiner, target):
-        part = {name: getattr(taught, name).cpu() for name in STORED}
-        part["features"] = part["features"].float()
-        path = store / f"{todo.indices[index]}.safetensors"
+            return {name: part[name] for name in STORED}
+    sample = samples[index]
+    rows = [] if isinstance(sample, Failure) else np.flatnonzero(sample.masks.any(axis=(1, 2))).tolist()
+    if isinstance(sample, Failure) or not rows:
+        return None
+    with torch.no_grad():
+        computed = compute_targets(refiner, sample, rows, target)
+    part = {name: getattr(computed, name).cpu() for name in STORED}
+    part["features"] = part["features"].float()
+    if key:
         write_entry(path, _entry_key(path), part)
-        parts[todo.indices[index]] = part
-    ordered = [parts[index] for index in sorted(parts)]
-    if not ordered:
-        return torch.zeros(0, 1), torch.zeros(0, 3), torch.zeros(0, 3)
-    features, candidate_iou, truth_iou = (torch.cat([part[name] for part in ordered]) for name in STORED)
-    return features, candidate_iou, truth_iou
+    return part
 
 
 def _entry_key(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
-class Remaining:
-    """The samples of a data set that have not been seen yet."""
-
-    def __init__(self, samples: Samples, seen: set[int]) -> None:
-        self.samples = samples
-        self.indices = [index for index in range(len(samples)) if index not in seen]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.samples[self.indices[index]]
-
-
-def fit(module: LightningModule, trainer: Trainer, adaption: IouLora, lessons: Lessons, resume: Path) -> None:
+def fit(module: LightningModule, trainer: Trainer, adaption: IouLora, targets: TrainingTargets, resume: Path) -> None:
     """Trains the attached adaptor; a killed fit goes on from its last epoch.
 
     Args:
-        module: with `training_step` on indices of lessons.
+        module: with `training_step` on indices of targets.
         trainer: for this fit.
         adaption: options.
-        lessons: what is learnt from.
+        targets: to train on.
         resume: checkpoint of a killed fit; used if it is there.
     """
-    require_lessons(lessons)
-    indices: Any = range(len(lessons))
-    sampler = EpochSampler(len(lessons), adaption.seed)
+    require_targets(targets)
+    indices: Any = range(len(targets))
+    sampler = EpochSampler(len(targets), adaption.seed)
     loader: DataLoader[int] = DataLoader(indices, batch_size=adaption.batch_size, sampler=sampler)
     trainer.fit(module, loader, ckpt_path=str(resume) if _is_whole(resume) else None, weights_only=True)
 
@@ -127,21 +125,21 @@ def checkpointing(folder: Path) -> ModelCheckpoint:
 
 
 @torch.no_grad()
-def rate(lessons: Lessons, batch: int = 64) -> dict[str, float]:
+def rate(targets: TrainingTargets, batch: int = 64) -> dict[str, float]:
     """How well predicted IoUs choose among the candidates.
 
     Args:
-        lessons: with the adaptor as it is now.
+        targets: with the adaptor as it is now.
         batch: masks at a time.
 
     Returns:
         `agreement`: share of masks whose highest predicted IoU is at the candidate the target prefers; `top1_acc`:
         the same for the ground truth, missing where no mask has one.
     """
-    parts = [lessons.rated(torch.arange(k, min(k + batch, len(lessons)))) for k in range(0, len(lessons), batch)]
-    predictions, wanted, real = (torch.cat(column) for column in zip(*parts, strict=True))
-    known = ~real.isnan().any(dim=1)
+    parts = [targets.rated(torch.arange(k, min(k + batch, len(targets)))) for k in range(0, len(targets), batch)]
+    predictions, wanted, truth_iou = (torch.cat(column) for column in zip(*parts, strict=True))
+    known = ~truth_iou.isnan().any(dim=1)
     rates = {"agreement": agreement(predictions, wanted)}
     if known.any():
-        rates["top1_acc"] = agreement(predictions[known], real[known])
+        rates["top1_acc"] = agreement(predictions[known], truth_iou[known])
     return rates

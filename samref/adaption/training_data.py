@@ -1,7 +1,7 @@
-"""What the adaptor learns from: each mask's predicted IoUs beside its candidates' IoU with the coarse mask.
+"""Training targets of the adaptor: each mask's predicted IoUs beside its candidates' IoU with the coarse mask.
 
 SAM is frozen, so the input of the layer that trains and the candidates never change while it trains.
-`CachedLessons` computes them once and an epoch costs milliseconds; `PlainLessons` runs the whole model for every
+`CachedTargets` computes them once and an epoch costs milliseconds; `PlainTargets` runs the whole model for every
 step. The numbers are the same.
 """
 
@@ -23,8 +23,8 @@ from samref.structures import Failure, Sample
 Place = tuple[int, int]
 
 
-class Taught(NamedTuple):
-    """What one pass of the frozen model says of N masks.
+class Targets(NamedTuple):
+    """What one pass of the frozen model gives of N masks.
 
     Attributes:
         features: N x D, input of the IoU head's last layer.
@@ -39,8 +39,8 @@ class Taught(NamedTuple):
     truth_iou: Tensor
 
 
-class Lessons(Protocol):
-    """Training data of the adaptor, one lesson a mask."""
+class TrainingTargets(Protocol):
+    """Training data of the adaptor, one entry a mask."""
 
     def __len__(self) -> int: ...
 
@@ -61,7 +61,7 @@ class Samples(Protocol):
     def __getitem__(self, index: int) -> Sample | Failure: ...
 
 
-def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> Taught:
+def compute_targets(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> Targets:
     """Decodes some masks of a sample and rates their candidates.
 
     Args:
@@ -80,15 +80,15 @@ def teach(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str)
     for start in range(0, len(picked), refiner.chunk_size):
         chunk = slice(start, start + refiner.chunk_size)
         candidates = refiner.backbone.decode(embedding, prompts[chunk], unpadded_only=True)
-        real = np.full((len(picked[chunk]), 3), np.nan)
+        truth_iou = np.full((len(picked[chunk]), 3), np.nan)
         if sample.truth is not None:
-            real = refiner.candidate_iou(candidates, embedding, sample.truth[picked[chunk]])
-        wanted = real
+            truth_iou = refiner.candidate_iou(candidates, embedding, sample.truth[picked[chunk]])
+        wanted = truth_iou
         if target == "coarse":
             wanted = refiner.candidate_iou(candidates, embedding, sample.masks[picked[chunk]])
-        rates = torch.from_numpy(wanted), torch.from_numpy(real)
+        rates = torch.from_numpy(wanted), torch.from_numpy(truth_iou)
         parts.append((candidates.iou_features.detach(), candidates.multi_iou, *rates))
-    return Taught(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Targets(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def places(samples: Samples) -> list[Place]:
@@ -101,7 +101,7 @@ def places(samples: Samples) -> list[Place]:
     return found
 
 
-class PlainLessons:
+class PlainTargets:
     """Runs the whole model for every step."""
 
     def __init__(self, samples: Samples, refiner: SAMRefiner, target: str) -> None:
@@ -112,22 +112,22 @@ class PlainLessons:
         return len(self.places)
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Lessons`."""
+        """See `TrainingTargets`."""
         return self.rated(indices)[:2]
 
     def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Lessons`."""
+        """See `TrainingTargets`."""
         parts = []
         for index in indices.tolist():
             place, row = self.places[index]
             sample = self.samples[place]
             assert isinstance(sample, Sample)
-            parts.append(teach(self.refiner, sample, [row], self.target)[1:])
-        predictions, wanted, real = (torch.cat(column) for column in zip(*parts, strict=True))
-        return predictions, wanted.to(predictions.device), real.to(predictions.device)
+            parts.append(compute_targets(self.refiner, sample, [row], self.target)[1:])
+        predictions, wanted, truth_iou = (torch.cat(column) for column in zip(*parts, strict=True))
+        return predictions, wanted.to(predictions.device), truth_iou.to(predictions.device)
 
 
-class CachedLessons:
+class CachedTargets:
     """The frozen part, computed once.
 
     Attributes:
@@ -144,11 +144,11 @@ class CachedLessons:
         return len(self.features)
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Lessons`."""
+        """See `TrainingTargets`."""
         return self.rated(indices)[:2]
 
     def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Lessons`."""
+        """See `TrainingTargets`."""
         # A trainer may move the model between two calls: what is trained on follows it.
         device = next(self.head.parameters()).device
         self.features, self.candidate_iou, self.truth_iou = (
@@ -159,19 +159,9 @@ class CachedLessons:
         return predictions, self.candidate_iou[indices], self.truth_iou[indices]
 
 
-def collect(samples: Samples, refiner: SAMRefiner, target: str) -> Iterator[tuple[int, Taught]]:
-    """The frozen part of every sample with masks, beside its index."""
-    for index in range(len(samples)):
-        sample = samples[index]
-        rows = [] if isinstance(sample, Failure) else np.flatnonzero(sample.masks.any(axis=(1, 2))).tolist()
-        if isinstance(sample, Sample) and rows:
-            with torch.no_grad():
-                yield index, teach(refiner, sample, rows, target)
-
-
-def require_lessons(lessons: Lessons) -> None:
-    """Raises `DatasetError` when there is nothing to learn from."""
-    if not len(lessons):
+def require_targets(targets: TrainingTargets) -> None:
+    """Raises `DatasetError` when there is nothing to train on."""
+    if not len(targets):
         raise DatasetError("the data set has no mask that is not empty; adaption=iou_lora trains on coarse masks")
 
 

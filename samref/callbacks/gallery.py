@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.evaluator import Evaluator
+from samref.callbacks.outcome import Outcome
+from samref.callbacks.resume import SampleResult
+from samref.callbacks.taken_up import TakenUp
 from samref.errors import ConfigError
 from samref.report.gallery import GalleryItem, Heading, write_gallery
 from samref.structures import EMPTY, KEPT, Refinement, Sample
@@ -36,6 +40,23 @@ RANDOM = "random"
 SHOWN_GROUPS = ("dataset", "prompts", "backbone", "refiner", "adaption")
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A mask that leads a group.
+
+    Attributes:
+        key: ids of its image and object.
+        item: drawn already, or what draws it; None comes out where its files cannot be read any more.
+    """
+
+    key: tuple[str, str]
+    item: GalleryItem | Callable[[], GalleryItem | None]
+
+    def drawn(self) -> GalleryItem | None:
+        """The item."""
+        return self.item if isinstance(self.item, GalleryItem) else self.item()
+
+
 class Selection:
     """The masks that lead each group, of all that were offered; what does not lead is forgotten at once.
 
@@ -50,9 +71,16 @@ class Selection:
             seed: of the random group.
         """
         self.count, self.seed, self.seen = count, seed, 0
-        self.leaders: dict[str, list[tuple[Rank, GalleryItem]]] = {name: [] for name in (*RANKED, RANDOM)}
+        self.leaders: dict[str, list[tuple[Rank, Candidate]]] = {name: [] for name in (*RANKED, RANDOM)}
 
-    def offer(self, image_id: str, object_id: str, numbers: Numbers, make: Callable[[], GalleryItem]) -> None:
+    def offer(
+        self,
+        image_id: str,
+        object_id: str,
+        numbers: Mapping[str, float],
+        make: Callable[[], GalleryItem | None],
+        late: bool = False,
+    ) -> None:
         """Takes one mask where it leads a group.
 
         Args:
@@ -60,6 +88,7 @@ class Selection:
             object_id: of the mask.
             numbers: of the mask.
             make: draws the item; called only if it is taken.
+            late: whether it is called only if the mask still leads at the end.
         """
         self.seen += 1
         draw = random_rank(self.seed, image_id, object_id)
@@ -67,72 +96,86 @@ class Selection:
         ranks |= {name: (sign * numbers[key], draw) for name, (key, sign) in RANKED.items() if key in numbers}
         wanted = [name for name, rank in ranks.items() if self._leads(name, rank)]
         if wanted:
-            item = make()
+            item = make if late else make()
+            if item is None:
+                return
             for name in wanted:
-                self._insert(name, ranks[name], item)
+                self._insert(name, ranks[name], Candidate((image_id, object_id), item))
 
     def merge(self, other: Selection) -> None:
         """Takes in what another process chose."""
         self.seen += other.seen
         for name, entries in other.leaders.items():
-            for rank, item in entries:
-                self._insert(name, rank, item)
+            for rank, candidate in entries:
+                self._insert(name, rank, candidate)
 
     def items(self) -> list[GalleryItem]:
         """At most `count` items, group by group, each once and with the names of all its groups."""
         wanted = WITH_TRUTH if self.leaders["worst"] else WITHOUT_TRUTH if self.leaders["doubtful"] else UNSCORED
         ranked = [name for name in wanted if self.leaders[name]]
         share = max(1, self.count // (len(ranked) + 1))
-        chosen: dict[tuple[str, str], GalleryItem] = {}
+        chosen: dict[tuple[str, str], Candidate] = {}
+        groups: dict[tuple[str, str], list[str]] = {}
         for name in (*ranked, RANDOM):
-            for _, item in self.leaders[name][:share]:
-                _add(chosen, item, name)
+            for _, candidate in self.leaders[name][:share]:
+                chosen.setdefault(candidate.key, candidate)
+                groups.setdefault(candidate.key, []).append(name)
         # Masks that lead several groups leave room.
-        for _, item in self.leaders[RANDOM][share:]:
-            if len(chosen) < self.count and _key(item) not in chosen:
-                _add(chosen, item, RANDOM)
-        return list(chosen.values())[: self.count]
+        for _, candidate in self.leaders[RANDOM][share:]:
+            if len(chosen) < self.count and candidate.key not in chosen:
+                chosen[candidate.key], groups[candidate.key] = candidate, [RANDOM]
+        drawn = ((key, candidate.drawn()) for key, candidate in list(chosen.items())[: self.count])
+        return [replace(item, groups=tuple(groups[key])) for key, item in drawn if item is not None]
 
     def _leads(self, name: str, rank: Rank) -> bool:
         entries = self.leaders[name]
         return len(entries) < self.count or rank < entries[-1][0]
 
-    def _insert(self, name: str, rank: Rank, item: GalleryItem) -> None:
-        insort(self.leaders[name], (rank, item), key=lambda entry: entry[0])
+    def _insert(self, name: str, rank: Rank, candidate: Candidate) -> None:
+        insort(self.leaders[name], (rank, candidate), key=lambda entry: entry[0])
         del self.leaders[name][self.count :]
 
 
 class Gallery(Callback):
-    """Writes `gallery.html`, and shows the same masks to loggers that have a method `log_gallery_items`."""
+    """Writes `gallery.html`, and shows the same masks to loggers that have a method `log_gallery_items`.
 
-    def __init__(self, path: Path, count: int, seed: int, heading: Callable[[], Heading]) -> None:
+    Masks that an earlier run refined are shown without their mask prompt, which is too large to be kept.
+    """
+
+    def __init__(
+        self, folder: Path, count: int, seed: int, heading: Callable[[], Heading], taken_up: TakenUp | None = None
+    ) -> None:
         """Chooses where to and how much.
 
         Args:
-            path: of the page.
+            folder: of the page.
             count: masks at most.
             seed: of those drawn at random.
             heading: called when the run has ended.
+            taken_up: images that earlier runs have refined.
         """
         if isinstance(count, bool) or count < 1:
             raise ConfigError(f"callbacks.gallery is {count}; expected how many masks it shows, or 0 for no gallery")
-        self.path, self.heading = path, heading
+        self.path, self.heading, self.taken_up = folder / "gallery.html", heading, taken_up or TakenUp()
         self.selection = Selection(count, seed)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
         """Offers the masks of one image."""
-        refinement: Refinement | None = outputs["refinement"]
+        outcome: Outcome = outputs
+        refinement = outcome.refinement
         if refinement is None:
             return
-        for k in _shown(batch, refinement):
-            numbers = measure(batch, refinement, k, outputs.get("columns", {}))
+        columns = {} if outcome.measured is None else outcome.measured.columns
+        outcome.numbers = {k: measure(batch, refinement, k, columns) for k in _shown(batch, refinement)}
+        for k, numbers in outcome.numbers.items():
+            score = None if refinement.scores is None else float(refinement.scores[k])
             self.selection.offer(
                 str(batch.image_id),
                 str(batch.object_ids[k]),
-                _ranked_by(numbers, refinement, k),
-                lambda k=k, numbers=numbers: make_gallery_item(batch, refinement, k, numbers),  # type: ignore[misc]
+                _ranked_by(numbers, refinement.flags[k], score),
+                partial(make_gallery_item, batch, refinement, k, dict(numbers)),
             )
 
     on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]  # Lightning passes all by position
@@ -145,6 +188,8 @@ class Gallery(Callback):
             self.selection = merged(part for part in parts if part is not None)
         if not trainer.is_global_zero:
             return
+        for image_id, result in self.taken_up.results():
+            self._offer_earlier(image_id, result)
         items = self.selection.items()
         write_gallery(self.path, items, replace(self.heading(), seen=self.selection.seen))
         for logger in trainer.loggers:
@@ -152,6 +197,22 @@ class Gallery(Callback):
                 logger.log_gallery_items(items)
 
     on_predict_end = on_test_end
+
+    def _offer_earlier(self, image_id: Hashable, result: SampleResult) -> None:
+        numbered = result.numbers
+        if numbered is None:
+            # The run that refined it had no gallery.
+            shown = self.taken_up.shown(image_id)
+            numbered = {} if shown is None else {k: measure(*shown, k, {}) for k in _shown(*shown)}
+        for k, numbers in numbered.items():
+            row = result.statistics.rows[k]
+            ranked_by = _ranked_by(numbers, row["flag"], row.get("score"))
+            make = partial(self._earlier_item, image_id, k, dict(numbers))
+            self.selection.offer(str(image_id), str(row["object"]), ranked_by, make, late=True)
+
+    def _earlier_item(self, image_id: Hashable, k: int, numbers: Numbers) -> GalleryItem | None:
+        shown = self.taken_up.shown(image_id)
+        return None if shown is None else make_gallery_item(*shown, k, numbers)
 
 
 def heading(config: Mapping[str, Any], command: str, evaluator: Evaluator) -> Heading:
@@ -181,20 +242,9 @@ def random_rank(seed: int, image_id: str, object_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
 
 
-def _add(chosen: dict[tuple[str, str], GalleryItem], item: GalleryItem, group: str) -> None:
-    known = chosen.get(_key(item), item)
-    chosen[_key(item)] = replace(known, groups=(*known.groups, group))
-
-
-def _key(item: GalleryItem) -> tuple[str, str]:
-    return item.image_id, item.object_id
-
-
-def _ranked_by(numbers: Numbers, refinement: Refinement, k: int) -> Numbers:
-    """What puts mask `k` into groups: its numbers and, if its coarse mask was kept, how surely."""
-    if refinement.flags[k] != KEPT or refinement.scores is None:
-        return numbers
-    return {**numbers, "kept": float(refinement.scores[k])}
+def _ranked_by(numbers: Mapping[str, float], flag: str, score: float | None) -> Mapping[str, float]:
+    """What puts a mask into groups: its numbers and, if its coarse mask was kept, how surely."""
+    return numbers if flag != KEPT or score is None else {**numbers, "kept": score}
 
 
 def _shown(sample: Sample, refinement: Refinement) -> list[int]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
+from samref.callbacks.outcome import Outcome
+from samref.callbacks.taken_up import TakenUp
 from samref.io.atomic import write_png
 from samref.structures import BoolArray, Refinement, Sample
 from samref.visualization.drawing import Canvas, View, captioned, outlined, stack_rows
@@ -18,31 +22,44 @@ PANEL_HEIGHT = 240
 class Picture(Callback):
     """Draws `picture.png`: one row an image, columns coarse | refined | truth."""
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, taken_up: TakenUp | None = None) -> None:
         """Chooses what is drawn.
 
         Args:
-            path: of the PNG.
+            folder: of the PNG.
             count: images at most.
+            taken_up: images that earlier runs have refined.
         """
-        self.path, self.count = path, count
-        self.rows: list[Canvas] = []
+        self.path, self.count, self.taken_up = folder / "picture.png", count, taken_up or TakenUp()
+        self.rows: dict[Hashable, Canvas] = {}
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
         """Draws one image while its masks are at hand."""
-        if len(self.rows) < self.count and trainer.is_global_zero and outputs["refinement"] is not None:
-            self.rows.append(draw_row(batch, outputs["refinement"]))
+        outcome: Outcome = outputs
+        if len(self.rows) < self.count and trainer.is_global_zero and outcome.refinement is not None:
+            self.rows[batch.image_id] = draw_row(batch, outcome.refinement)
 
     on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the picture."""
-        if self.rows and trainer.is_global_zero:
-            write_png(self.path, stack_rows(self.rows))
+        """Writes the picture; its images are the first of the data set, whichever run refined them."""
+        if not trainer.is_global_zero:
+            return
+        rows = list(islice(self._first_rows(), self.count))
+        if rows:
+            write_png(self.path, stack_rows(rows))
 
     on_predict_end = on_test_end
+
+    def _first_rows(self) -> Iterator[Canvas]:
+        earlier = set(self.taken_up.images)
+        for image_id in self.taken_up.wanted or self.rows:
+            if image_id in self.rows:
+                yield self.rows[image_id]
+            elif image_id in earlier and (shown := self.taken_up.shown(image_id)) is not None:
+                yield draw_row(*shown)
 
 
 def draw_row(sample: Sample, refinement: Refinement) -> Canvas:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from samref.io.atomic import Note
 from samref.structures import Failure, Refinement, Sample
 
 Row = dict[str, Any]
 
 
 @dataclass
-class Tally:
-    """What one process saw; tallies of several images and processes add up."""
+class RunStatistics:
+    """Of one image, of one process, or of a run: statistics add up."""
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -26,61 +26,52 @@ class Tally:
     images: int = 0
     flags: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
-    files: dict[str, Note] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        sample: Sample | Failure,
-        refinement: Refinement | None,
-        columns: dict[str, Any],
-        files: dict[str, Note] | None = None,
-    ) -> Tally:
-        """The tally of one image.
+    def of(cls, sample: Sample | Failure, refinement: Refinement | None, columns: Mapping[str, Any]) -> RunStatistics:
+        """The statistics of one image.
 
         Args:
             sample: the image, or why it could not be read.
             refinement: of its masks; None for a failure.
             columns: scores, each with one entry a mask.
-            files: what was written of it.
         """
         if isinstance(sample, Failure) or refinement is None:
             return cls(failures=[sample] if isinstance(sample, Failure) else [])
         problems, warnings = (list(sample.meta.get(key, ())) for key in ("problems", "warnings"))
         rows = sample_rows(sample, refinement, columns)
-        return cls(rows, problems, warnings, 1, Counter(refinement.flags), Counter(refinement.timing), files or {})
+        return cls(rows, problems, warnings, 1, Counter(refinement.flags), Counter(refinement.timing))
 
-    def add(self, other: Tally) -> None:
-        """Adds another tally to this one."""
+    def add(self, other: RunStatistics) -> None:
+        """Adds others to these."""
         self.rows += other.rows
         self.failures += other.failures
         self.warnings += other.warnings
         self.images += other.images
         self.flags.update(other.flags)
         self.seconds.update(other.seconds)
-        self.files.update(other.files)
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, for a journal."""
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
         failures = [[failure.image_id, failure.reason] for failure in self.failures]
         counters = {"flags": dict(self.flags), "seconds": dict(self.seconds)}
         seen = {"rows": self.rows, "failures": failures, "warnings": self.warnings, "images": self.images}
-        return {**seen, **counters, "files": self.files}
+        return {**seen, **counters}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Tally:
-        """What `as_json` made plain."""
+    def from_json(cls, values: dict[str, Any]) -> RunStatistics:
+        """The statistics that `to_json` made plain."""
         failures = [Failure(image_id, reason) for image_id, reason in values["failures"]]
         flags, seconds = Counter(values["flags"]), Counter(values["seconds"])
-        files = {str(path): (int(size), str(digest)) for path, (size, digest) in values["files"].items()}
-        return cls(values["rows"], failures, values["warnings"], values["images"], flags, seconds, files)
+        return cls(values["rows"], failures, values["warnings"], values["images"], flags, seconds)
 
 
-def sample_rows(sample: Sample, refinement: Refinement, columns: dict[str, Any]) -> list[Row]:
+def sample_rows(sample: Sample, refinement: Refinement, columns: Mapping[str, Any]) -> list[Row]:
     """One row a mask: ids, scores, choice, predicted IoUs, prompts (image px)."""
     rows = []
     for k, name in enumerate(sample.object_ids):
-        row: Row = {"image": sample.image_id, "object": name, "flag": refinement.flags[k]}
+        row: Row = {"image": sample.image_id, "object": name if isinstance(name, (int, str)) else str(name)}
+        row |= {"flag": refinement.flags[k]}
         row |= {key: _number(values[k]) for key, values in columns.items()}
         row |= {"chosen": int(refinement.chosen[k]), "predicted_iou": _number(refinement.predicted_iou[k])}
         row |= {f"predicted_iou_{c}": _number(refinement.iou_predictions[k, c]) for c in range(3)}

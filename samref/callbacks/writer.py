@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
+from samref.callbacks.outcome import Outcome
+from samref.callbacks.taken_up import TakenUp
 from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.io.atomic import Note, noting_files, write_png
 from samref.structures import Refinement, Sample
 
+# Kinds of files that a run may write of an image.
+MASKS, CANDIDATES = "masks", "candidates"
 _PLAIN = re.compile(r"[\w\-+=][\w.\-+= ]*")
 LONGEST_NAME = 100  # bytes; file systems allow 255, and a suffix follows
 DEEPEST = 4
@@ -22,16 +27,20 @@ DEEPEST = 4
 class Writer(Callback):
     """Hands each refinement to the data set's own writer."""
 
-    def __init__(self, dataset: MaskDataset, masks: Path | None, candidates: Path | None) -> None:
+    def __init__(
+        self, dataset: MaskDataset, masks: Path | None, candidates: Path | None, taken_up: TakenUp | None = None
+    ) -> None:
         """Chooses what is written.
 
         Args:
             dataset: knows the format.
             masks: folder of the refined masks, or None.
             candidates: folder of the candidates, or None.
+            taken_up: images that earlier runs have written.
         """
         self.masks: MaskWriter | None = dataset.writer(masks) if masks else None
-        self.candidates = candidates
+        self.candidates, self.taken_up = candidates, taken_up or TakenUp()
+        self.kept: list[tuple[str | int, Any]] = []
         self.closed: dict[str, Note] = {}
 
     def on_test_batch_end(
@@ -44,22 +53,37 @@ class Writer(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Writes one image's masks."""
-        refinement: Refinement | None = outputs["refinement"]
-        if refinement is None:
+        outcome: Outcome = outputs
+        if outcome.refinement is None:
             return
         if self.masks is not None:
-            with noting_files() as outputs["files"]:
-                self.masks.write(batch, refinement)
-        if self.candidates is not None and refinement.candidates is not None:
-            write_candidates(self.candidates, batch, refinement)
+            with noting_files() as outcome.files[MASKS]:
+                outcome.kept = self.masks.write(batch, outcome.refinement)
+            if outcome.kept is not None:
+                self.kept.append((batch.image_id, outcome.kept))
+        if self.candidates is not None:
+            with noting_files() as outcome.files[CANDIDATES]:
+                if outcome.refinement.candidates is not None:
+                    write_candidates(self.candidates, batch, outcome.refinement)
 
     on_predict_batch_end = on_test_batch_end
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finishes files that hold many images."""
-        if self.masks is not None:
-            with noting_files() as self.closed:
-                self.masks.close()
+        """Finishes files that hold many images, in the first process."""
+        if self.masks is None:
+            return
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            dist.all_gather_object(parts, self.kept)
+            self.kept = [entry for part in parts for entry in part]
+        if not trainer.is_global_zero:
+            return
+        for image_id, result in self.taken_up.results():
+            self.masks.restore(image_id, result.kept)  # type: ignore[arg-type]  # ids are words or numbers
+        for image_id, kept in self.kept:
+            self.masks.restore(image_id, kept)
+        with noting_files() as self.closed:
+            self.masks.close()
 
     on_predict_end = on_test_end
 

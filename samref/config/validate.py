@@ -119,7 +119,7 @@ def _parts(node: Any) -> Iterator[DictConfig]:
 
 
 def _kinds(hint: Any) -> tuple[type, ...] | None:
-    """The plain types an annotation allows; None where it allows anything else."""
+    """The plain types an annotation allows; None where it allows anything else. A path is given as text."""
     options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     # A configuration holds paths as text.
     options = tuple(option for option in options if option is not Path)

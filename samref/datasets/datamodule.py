@@ -8,33 +8,23 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from samref.datasets.dataset import MaskDataset
 from samref.datasets.loader import Samples, loader
 
 
 class SampleDataModule(LightningDataModule):
     """Hands samples to Lightning in the data set's order."""
 
-    def __init__(
-        self,
-        dataset: MaskDataset,
-        num_workers: int = 0,
-        limit: int | None = None,
-        on_error: str = "raise",
-        done: Collection[Hashable] = (),
-    ) -> None:
+    def __init__(self, samples: Samples, num_workers: int = 0, done: Collection[Hashable] = ()) -> None:
         """Prepares the loader.
 
         Args:
-            dataset: the data set.
+            samples: of a data set.
             num_workers: processes that read images ahead; 0 reads in this one.
-            limit: only the first so many images, or None.
-            on_error: `raise` or `skip`: what an unreadable file does to the run.
-            done: ids of images that an interrupted run has finished; they are left out.
+            done: ids of images that earlier runs have finished; they are left out.
         """
         super().__init__()
         self.done = frozenset(done)
-        self.samples = Samples(dataset, limit, on_error)
+        self.samples = samples
         self.num_workers = num_workers
 
     @property
@@ -46,8 +36,12 @@ class SampleDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         """This process's share: every world-size-th sample, each exactly once over all processes."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        todo = [index for index in range(len(self.samples)) if self.samples.dataset.image_id(index) not in self.done]
-        return loader(self.samples, todo[rank::world], self.num_workers)
+        rank, count, done = 0, 1, self.done
+        if self.trainer:
+            rank, count = self.trainer.global_rank, self.trainer.world_size
+            # The first process alone knows the results of earlier runs.
+            done = self.trainer.strategy.broadcast(done)
+        todo = [index for index in range(len(self.samples)) if self.samples.dataset.image_id(index) not in done]
+        return loader(self.samples, todo[rank::count], self.num_workers)
 
     predict_dataloader = test_dataloader

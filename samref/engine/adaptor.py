@@ -1,8 +1,7 @@
-"""The adaptor a job asks for: loaded, taken over from another job of the sweep, or trained now."""
+"""The adaptor that a job wants: loaded, taken over from another job of the sweep, or trained now."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -15,28 +14,35 @@ from omegaconf import DictConfig
 
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
 from samref.adaption.iou_lora import IouLora
-from samref.adaption.module import checkpointing, fit, prepare_lessons, rate
+from samref.adaption.module import checkpointing, fit, prepare_targets, rate
 from samref.adaption.training_data import Samples
 from samref.config.compose import build
-from samref.engine.job import IMMATERIAL_PARTS
+from samref.engine.inputs import Inputs, digest
+from samref.engine.job import IMMATERIAL_PARTS, RESULTS_VERSION
 from samref.engine.module import RefinementModule
 from samref.engine.trainer import make_trainer
 from samref.errors import ConfigError, WeightsError
 from samref.io.atomic import write_text
 from samref.refiners.samrefiner import Refiner, SAMRefiner
 
+KEY_LENGTH = 16
 
-def adapt(cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Samples) -> dict[str, Any]:
-    """Attaches to the refiner's backbone the adaptor that a configuration asks for.
 
-    An adaptor is kept in `<outputs>/adaptors/` under a key of all that decides it, so that it is trained once and
-    shared by the jobs of a sweep.
+def adapt(
+    cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Samples, inputs: Inputs, force: bool
+) -> dict[str, Any]:
+    """Attaches to the refiner's backbone the adaptor that a configuration wants.
+
+    An adaptor is kept in `<outputs>/adaptors/` under a key of all that decides it, the content of the training data
+    included, so that it is trained once and shared by the jobs of a sweep.
 
     Args:
         cfg: of the job; its group `adaption` is not `none`.
         config: the same, resolved.
         refiner: whose backbone is adapted.
         samples: what it is trained on.
+        inputs: of the run.
+        force: whether it is trained again, on training targets computed again.
 
     Returns:
         What is known of the training, for the report: steps, losses, agreement before and after, seconds, file.
@@ -46,20 +52,46 @@ def adapt(cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Sa
     adaption: IouLora = build(cfg.adaption)
     if adaption.checkpoint is not None:
         load_adaptor(Path(adaption.checkpoint), refiner.backbone)
-        return {"checkpoint": adaption.checkpoint}
+        return {"checkpoint": str(adaption.checkpoint)}
     store = Path(config["paths"]["outputs"]) / "adaptors"
-    folder = store / adaptor_key(config)
+    frozen = targets_key(config, refiner.backbone.weights_sha256)
+    folder, targets = store / adaptor_key(frozen, config, inputs), store / f"targets-{frozen}"
+    keys = list(inputs.samples.values())
     folder.mkdir(parents=True, exist_ok=True)
     file, record = folder / "adaptor.safetensors", folder / "training.json"
     with FileLock(folder / ".lock"):
+        if force:
+            for path in (file, record, folder / "last.ckpt", *(targets / f"{key}.safetensors" for key in keys)):
+                path.unlink(missing_ok=True)
         training = _trained(file, record, refiner)
         if training is None:
             adaption.attach(refiner.backbone)
-            said = _train(cfg, adaption, refiner, samples, folder, store / f"lessons-{lessons_key(config)}")
+            found = _train(cfg, adaption, refiner, samples, folder, targets, keys)
             save_adaptor(file, refiner.backbone, adaption.rank, adaption.alpha, adaption.placement)
-            training = {**said, "checkpoint": str(file)}
+            training = {**found, "checkpoint": str(file)}
             write_text(record, json.dumps(training, indent=1) + "\n")
     return training
+
+
+def targets_key(config: dict[str, Any], weights_sha256: str) -> str:
+    """Sixteen characters that two jobs share exactly when equal samples give them equal training targets."""
+    prompts = {key: value for key, value in config["prompts"].items() if key != "use"}
+    backbone = {key: value for key, value in config["backbone"].items() if key not in IMMATERIAL_PARTS["backbone"]}
+    dataset = {key: value for key, value in config["dataset"].items() if key not in ("output", "cache")}
+    adaption = [config["adaption"][key] for key in ("prompts", "target")]
+    return digest([RESULTS_VERSION, dataset, backbone, weights_sha256, prompts, adaption])[:KEY_LENGTH]
+
+
+def adaptor_key(frozen: str, config: dict[str, Any], inputs: Inputs) -> str:
+    """Sixteen characters that two jobs share exactly when they would train the same adaptor.
+
+    Args:
+        frozen: of `targets_key`.
+        config: of the job.
+        inputs: of the job, whose samples are trained on in their order.
+    """
+    adaption = {key: value for key, value in config["adaption"].items() if key != "cached"}
+    return digest([frozen, adaption, list(inputs.samples.items())])[:KEY_LENGTH]
 
 
 def _trained(file: Path, record: Path, refiner: SAMRefiner) -> dict[str, Any] | None:
@@ -78,33 +110,21 @@ def _trained(file: Path, record: Path, refiner: SAMRefiner) -> dict[str, Any] | 
     return training if isinstance(training, dict) else None
 
 
-def lessons_key(config: dict[str, Any]) -> str:
-    """Sixteen characters that two jobs share exactly when their frozen part is the same."""
-    prompts = {key: value for key, value in config["prompts"].items() if key != "use"}
-    backbone = {key: value for key, value in config["backbone"].items() if key not in IMMATERIAL_PARTS["backbone"]}
-    taught = [config["adaption"][key] for key in ("prompts", "target")]
-    return _digest([config["dataset"], backbone, prompts, taught, config["limit"]])
-
-
-def adaptor_key(config: dict[str, Any]) -> str:
-    """Sixteen characters that two jobs share exactly when they would train the same adaptor."""
-    adaption = {key: value for key, value in config["adaption"].items() if key != "cached"}
-    return _digest([lessons_key(config), adaption])
-
-
-def _digest(parts: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
 def _train(
-    cfg: DictConfig, adaption: IouLora, refiner: SAMRefiner, samples: Samples, folder: Path, lessons_folder: Path
+    cfg: DictConfig,
+    adaption: IouLora,
+    refiner: SAMRefiner,
+    samples: Samples,
+    folder: Path,
+    store: Path,
+    keys: list[str],
 ) -> dict[str, Any]:
     clock = time.perf_counter()
-    lessons = prepare_lessons(samples, refiner, adaption, lessons_folder)
+    targets = prepare_targets(samples, refiner, adaption, store, keys)
     prepared = time.perf_counter()
-    before = rate(lessons)
+    before = rate(targets)
     module = RefinementModule(refiner)
-    module.teach(adaption, lessons)
+    module.prepare_fit(adaption, targets)
     losses = Losses()
     callbacks: list[Callback] = [losses, checkpointing(folder)]
     if cfg.logger.get("_target_"):
@@ -114,7 +134,7 @@ def _train(
         folder,
         callbacks,
         refiner.backbone.device,
-        max_epochs=adaption.passes(len(lessons)),
+        max_epochs=adaption.passes(len(targets)),
         enable_checkpointing=True,
         log_every_n_steps=1,
         # A thousand numbers are trained in the time that other processes take to start; they load what comes out.
@@ -122,19 +142,21 @@ def _train(
         num_nodes=1,
         strategy="auto",
     )
-    fit(module, trainer, adaption, lessons, folder / "last.ckpt")
-    after = rate(lessons)
+    fit(module, trainer, adaption, targets, folder / "last.ckpt")
+    after = rate(targets)
     rates = {
-        f"{name}_{when}": value for when, said in (("before", before), ("after", after)) for name, value in said.items()
+        f"{name}_{when}": value
+        for when, found in (("before", before), ("after", after))
+        for name, value in found.items()
     }
     for logger in trainer.loggers:
         logger.log_metrics({f"adaption/{name}": value for name, value in rates.items()})
     return {
-        "masks": len(lessons),
+        "masks": len(targets),
         "steps": trainer.global_step,
         "epoch_losses": losses.epochs,
         **rates,
-        "seconds": {"lessons": prepared - clock, "fit": time.perf_counter() - prepared},
+        "seconds": {"targets": prepared - clock, "fit": time.perf_counter() - prepared},
     }
 
 

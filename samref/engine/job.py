@@ -11,13 +11,32 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
+from samref.callbacks.resume import ResumeLog
 from samref.config.compose import plain
+from samref.engine.inputs import Inputs
 from samref.errors import OutputError
-from samref.io.atomic import Note, changed_files, missing_files, note_of, write_text
+from samref.io.atomic import noting_files, write_text
 
-# Keys that change where, how fast or how loudly a job runs, never what comes out.
-IMMATERIAL = ("force", "paths", "logger", "trainer", "callbacks", "num_workers", "name")
-IMMATERIAL_PARTS = {"backbone": ("device", "cache", "cache_max_gb"), "refiner": ("chunk_size",)}
+# Raised whenever the same options and inputs give another mask or number than before.
+RESULTS_VERSION = 1
+
+# Options that change where, how fast or how loudly a job runs, or what else it leaves, but no mask and no number.
+IMMATERIAL = (
+    "force", "paths", "logger", "trainer", "callbacks", "num_workers", "name", "save_masks", "save_candidates",
+)  # fmt: skip
+IMMATERIAL_PARTS = {
+    "backbone": ("device", "cache", "cache_max_gb"),
+    "refiner": ("chunk_size",),
+    "trainer": (
+        "accelerator", "devices", "num_nodes", "strategy", "enable_checkpointing", "enable_progress_bar",
+        "enable_model_summary", "use_distributed_sampler", "log_every_n_steps", "profiler", "default_root_dir",
+    ),
+    "callbacks": ("progress", "picture", "gallery"),
+}  # fmt: skip
+# Options whose files must be there before a job counts as finished.
+PRODUCING = ("save_masks", "save_candidates", "callbacks")
+# Of Lightning's trainer: how many images are run depends on how many were left to do.
+LIMITING = ("limit_test_batches", "limit_predict_batches", "fast_dev_run")
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class Job:
 
     Attributes:
         config: the resolved configuration.
-        folder: of its results; the same configuration always has the same folder.
+        folder: of its results; the same options always have the same folder.
     """
 
     config: dict[str, Any]
@@ -46,53 +65,58 @@ class Job:
         return cls(config, folder)
 
     @property
-    def written_path(self) -> Path:
-        """What the run has written elsewhere, so that a report is not taken for masks that are gone."""
-        return self.folder / ".written.json"
-
-    @property
     def report_path(self) -> Path:
         """The report, which is written last."""
         return self.folder / "report.json"
 
-    def finished(self) -> dict[str, Any] | None:
-        """The report of an earlier run that finished, else None."""
+    @property
+    def takes_up(self) -> bool:
+        """Whether results of single images are taken up again, where they are the same as from nothing."""
+        return not any(self.config.get("trainer", {}).get(key) is not None for key in LIMITING)
+
+    def finished(self, inputs: Inputs, log: ResumeLog | None) -> dict[str, Any] | None:
+        """The report of an earlier run that finished, else None.
+
+        Args:
+            inputs: of this run.
+            log: of the earlier one; None in processes that do not read it.
+
+        Raises:
+            OutputError: if somebody has changed what that run wrote.
+        """
         try:
             report = json.loads(self.report_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        if not (isinstance(report, dict) and {"metrics", "counts", "failures", "finished"} <= set(report)):
+        if not (isinstance(report, dict) and {"metrics", "counts", "failures", "finished", "config"} <= set(report)):
             return None
-        written = self._written()
-        own = {str(self.report_path): written.pop(str(self.report_path), (0, ""))}
-        if changed_files(own):
+        if report.get("identity") != inputs.identity or not isinstance(report["config"], dict):
             return None
-        demand_unchanged(changed_files(written))
-        return None if missing_files(written) else report
+        if any(_producing(report["config"], key) != _producing(self.config, key) for key in PRODUCING):
+            return None
+        if log is not None:
+            changed = log.changed(inputs.samples)
+            demand_unchanged([path for path in changed if Path(path).name != self.report_path.name])
+            if changed or log.missing_outputs() or not log.notes(self.report_path):
+                return None
+        return report
 
-    def finish(self, report: dict[str, Any], written: dict[str, Note]) -> None:
-        """Writes the report atomically: from now on the job counts as finished.
-
-        Args:
-            report: of the run.
-            written: what it has written beside the report.
-        """
-        text = json.dumps(report, indent=1, default=str, allow_nan=True) + "\n"
-        notes = {**{path: written[path] for path in sorted(written)}, str(self.report_path): note_of(text)}
-        write_text(self.written_path, json.dumps(notes))
-        write_text(self.report_path, text)
-
-    def _written(self) -> dict[str, Note]:
-        try:
-            noted = json.loads(self.written_path.read_text(encoding="utf-8"))
-            return {str(path): (int(size), str(digest)) for path, (size, digest) in noted.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
+    def finish(self, report: dict[str, Any], log: ResumeLog | None) -> None:
+        """Writes the report atomically: from now on the job counts as finished."""
+        with noting_files() as notes:
+            write_text(self.report_path, json.dumps(report, indent=1, default=str, allow_nan=True) + "\n")
+        if log is not None:
+            log.record_outputs(notes)
 
 
 def first_process() -> bool:
     """Whether this is the process that starts, reports and ends a run, and none of its helpers on other devices."""
-    return not getattr(rank_zero_only, "rank", 0)
+    return not own_rank()
+
+
+def own_rank() -> int:
+    """This process's number among those of a run."""
+    return int(getattr(rank_zero_only, "rank", 0) or 0)
 
 
 def demand_unchanged(changed: list[str]) -> None:
@@ -105,11 +129,31 @@ def demand_unchanged(changed: list[str]) -> None:
         )
 
 
+def material(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that can change a mask or a number."""
+    kept = {key: value for key, value in config.items() if key not in IMMATERIAL}
+    for group, keys in IMMATERIAL_PARTS.items():
+        if isinstance(config.get(group), dict):
+            options = {key: value for key, value in config[group].items() if key not in keys}
+            if group not in IMMATERIAL or _says_something(options):
+                kept[group] = options
+    return kept
+
+
 def fingerprint(config: dict[str, Any]) -> str:
     """Eight characters that two configurations share exactly when they ask for the same results."""
-    material = {key: value for key, value in config.items() if key not in IMMATERIAL}
-    for group, keys in IMMATERIAL_PARTS.items():
-        if isinstance(material.get(group), dict):
-            material[group] = {key: value for key, value in material[group].items() if key not in keys}
-    text = json.dumps(material, sort_keys=True, default=str)
+    text = json.dumps(material(config), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _says_something(options: dict[str, Any]) -> bool:
+    return any(value for key, value in options.items() if (key, value) != ("_target_", "lightning.Trainer"))
+
+
+def _producing(config: dict[str, Any], key: str) -> Any:
+    options = config.get(key)
+    return (
+        {name: option for name, option in options.items() if name != "progress"}
+        if isinstance(options, dict)
+        else options
+    )

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from samref.adaption.iou_lora import IouLora
 from samref.adaption.lora import get_adapter_params
 from samref.adaption.ranking_loss import ranking_loss
-from samref.adaption.training_data import Lessons
+from samref.adaption.training_data import TrainingTargets
+from samref.callbacks.outcome import Outcome
 from samref.refiners.guard import Guard
 from samref.refiners.samrefiner import Refiner, SAMRefiner
 from samref.structures import Failure, Idle, Refinement, Sample
-
-Outcome = dict[str, Any]
 
 
 class RefinementModule(LightningModule):
@@ -48,7 +47,7 @@ class RefinementModule(LightningModule):
         backbone = getattr(refiner, "backbone", None)
         self.backbone = backbone if isinstance(backbone, nn.Module) else None
         self.adaption: IouLora | None = None
-        self.lessons: Lessons | None = None
+        self.targets: TrainingTargets | None = None
         # Checkpoints of a fit hold the adaptor alone; the frozen model comes from its own file.
         self.strict_loading = False
 
@@ -56,15 +55,15 @@ class RefinementModule(LightningModule):
         """Stays: Lightning moves what it has run to the processor, but others go on using the backbone where it is."""
         return self
 
-    def teach(self, adaption: IouLora, lessons: Lessons) -> None:
-        """Says what `fit` is to learn, and how."""
-        self.adaption, self.lessons = adaption, lessons
+    def prepare_fit(self, adaption: IouLora, targets: TrainingTargets) -> None:
+        """Takes what `fit` trains on, and how."""
+        self.adaption, self.targets = adaption, targets
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Ranking loss of some lessons, given by their indices."""
+        """Ranking loss of some masks, given by their indices among the targets."""
         assert self.adaption is not None
-        assert self.lessons is not None
-        loss = ranking_loss(*self.lessons(batch), self.adaption.margin)
+        assert self.targets is not None
+        loss = ranking_loss(*self.targets(batch), self.adaption.margin)
         self.log("adaption/loss", loss, on_step=True, on_epoch=True, batch_size=len(batch))
         return loss
 
@@ -84,13 +83,15 @@ class RefinementModule(LightningModule):
         """Leaves images and masks where they are: the refiner moves what the model needs, mask by mask."""
         return batch
 
-    def test_step(self, batch: Sample | Failure | Idle, batch_idx: int) -> Outcome:
-        """Refines one image. Returns `{"refinement": Refinement | None}`, to which callbacks add their columns."""
-        return {"refinement": self._refine(batch)}
+    def test_step(  # type: ignore[override]  # Lightning hands on to callbacks whatever comes out
+        self, batch: Sample | Failure | Idle, batch_idx: int
+    ) -> Outcome:
+        """Refines one image; callbacks add to the outcome what they find out."""
+        return Outcome(self._refine(batch))
 
     def predict_step(self, batch: Sample | Failure | Idle, batch_idx: int) -> Outcome:
         """As `test_step`; data sets without ground truth come here."""
-        return {"refinement": self._refine(batch)}
+        return Outcome(self._refine(batch))
 
     def _refine(self, batch: Sample | Failure | Idle) -> Refinement | None:
         if isinstance(batch, (Failure, Idle)):

@@ -7,9 +7,9 @@ import errno
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -27,32 +27,37 @@ from samref.callbacks.evaluator import Evaluator
 from samref.callbacks.gallery import Gallery, heading
 from samref.callbacks.picture import Picture
 from samref.callbacks.progress import ProgressLine, label_of
-from samref.callbacks.resume import Journal
+from samref.callbacks.resume import ResumeLog, Wanted
 from samref.callbacks.run_report import RunReport
-from samref.callbacks.writer import Writer
+from samref.callbacks.taken_up import TakenUp
+from samref.callbacks.writer import CANDIDATES, MASKS, Writer
 from samref.config.compose import build
 from samref.config.mistakes import in_a_sentence
 from samref.config.validate import check_run_options
-from samref.datasets.coco.writer import JOURNAL
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
+from samref.datasets.loader import Samples
 from samref.engine import environment
 from samref.engine.adaptor import adapt
-from samref.engine.job import Job, demand_unchanged, first_process
+from samref.engine.evidence import KnownEvidence
+from samref.engine.inputs import Inputs, read_inputs
+from samref.engine.job import RESULTS_VERSION, Job, demand_unchanged, first_process, material, own_rank
 from samref.engine.module import RefinementModule
 from samref.engine.trainer import closing_logger, device_of, log_report, make_trainer
 from samref.errors import ConfigError, OutputError
-from samref.io.atomic import Note, missing_files, remove_partial
+from samref.io.atomic import noting_files, remove_partial
+from samref.io.manifest import Manifest
 from samref.refiners.samrefiner import Refiner, SAMRefiner
-from samref.refiners.source import AUTO, Estimate
+from samref.refiners.source import AUTO, Estimate, Evidence
 from samref.refiners.verdict import Verdict, estimate_source
 from samref.refiners.zoom import Zoom
 
 Report = dict[str, Any]
+INPUTS = ".inputs.json"
 
 
 def run(cfg: DictConfig, command: str = "") -> Report:
-    """Runs one job, or returns the report of an earlier run of the same configuration.
+    """Runs one job, or returns the report of an earlier run with the same options and inputs.
 
     Args:
         cfg: composed configuration, see `samref.config.compose`.
@@ -62,115 +67,146 @@ def run(cfg: DictConfig, command: str = "") -> Report:
         The content of `report.json`, and under `folder` where it lies.
 
     Raises:
-        SamrefError: for anything the user can mend; nothing half-written is left under a final name.
+        SamrefError: for anything the user can fix; nothing half-written is left under a final name.
     """
     try:
         check_run_options(cfg)
-        return _run_alone(cfg, Job.of(cfg), command)
+        job = Job.of(cfg)
     except OmegaConfBaseException as error:
         # A part that somebody took away: ~dataset.
         raise ConfigError(in_a_sentence(error)) from error
-
-
-def _run_alone(cfg: DictConfig, job: Job, command: str) -> Report:
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        if not first_process():
-            with closing_logger(cfg):
-                return {**_run(cfg, job, command, {}), "folder": str(job.folder)}
-        with claimed(job.folder):
-            report = None if cfg.force else job.finished()
-            if report is not None:
-                return {**report, "folder": str(job.folder), "reused": True}
-            written: dict[str, Note] = {}
-            with closing_logger(cfg):
-                report = _run(cfg, job, command, written)
-            job.finish(report, written)
-            Journal(job.folder).clear()
-            return {**report, "folder": str(job.folder)}
+        with claimed(job.folder) if first_process() else nullcontext(), closing(open_log(job.folder)) as log:
+            return {**_run(cfg, job, command, log), "folder": str(job.folder)}
+    except OmegaConfBaseException as error:
+        raise ConfigError(in_a_sentence(error)) from error
     except OSError as error:
-        # What the operating system refuses is as much the user's to mend as a wrong option is.
+        # What the operating system refuses is as much the user's to fix as a wrong option is.
         raise OutputError(_refusal(error, job.folder)) from error
 
 
-def _run(cfg: DictConfig, job: Job, command: str, written: dict[str, Note]) -> Report:
-    started = _now()
-    clock = time.perf_counter()
-    job.report_path.unlink(missing_ok=True)
+def _run(cfg: DictConfig, job: Job, command: str, log: ResumeLog) -> Report:
+    started, clock = _now(), time.perf_counter()
     seed_everything(cfg.seed, verbose=False)
     dataset: MaskDataset = build(cfg.dataset)
+    samples = Samples(dataset, cfg.limit, cfg.on_error)
+    manifest = Manifest(job.folder / INPUTS)
+    options = {"options": material(job.config), "results": RESULTS_VERSION}
+    inputs = read_inputs(options, job.config, dataset, len(samples), manifest)
+    if first_process():
+        manifest.save()
+    report = None if cfg.force else job.finished(inputs, log if first_process() else None)
+    if report is not None:
+        return {**report, "reused": True}
     output = masks_folder(cfg, dataset, job.folder)
-    with claimed(output) if output and first_process() else nullcontext():
-        return _run_in(cfg, job, command, written, dataset, output, started, clock)
+    with claimed(output) if output and first_process() else nullcontext(), closing_logger(cfg):
+        if first_process():
+            prepare(job, log, inputs, output, cfg.force)
+        report = _refine(cfg, job, command, log, Data(samples, inputs, manifest), output)
+    report |= {"started": started, "finished": _now()}
+    report["timing"]["wall"] = time.perf_counter() - clock
+    if first_process():
+        job.finish(report, log)
+    return report
 
 
-def _run_in(
-    cfg: DictConfig,
-    job: Job,
-    command: str,
-    written: dict[str, Note],
-    dataset: MaskDataset,
-    output: Path | None,
-    started: str,
-    clock: float,
-) -> Report:
-    journal = open_journal(cfg, job, dataset)
-    if output and first_process():
-        clear_leftovers(output, resumed=bool(journal and journal.done))
-    data = SampleDataModule(dataset, cfg.num_workers, cfg.limit, cfg.on_error, done=journal.done if journal else ())
+@dataclass(frozen=True)
+class Data:
+    """What is refined, and what is known of its files."""
+
+    samples: Samples
+    inputs: Inputs
+    manifest: Manifest
+
+
+def prepare(job: Job, log: ResumeLog, inputs: Inputs, output: Path | None, force: bool) -> None:
+    """Makes sure that nobody's work is overwritten, and clears away what a killed run left unfinished.
+
+    Raises:
+        OutputError: if somebody has changed what an earlier run wrote.
+    """
+    if force:
+        log.forget()
+    changed = log.changed(inputs.samples)
+    demand_unchanged([path for path in changed if Path(path).name != job.report_path.name])
+    log.begin(inputs.samples)
+    job.report_path.unlink(missing_ok=True)
+    if output:
+        remove_partial(output)
+
+
+def _refine(cfg: DictConfig, job: Job, command: str, log: ResumeLog, given: Data, output: Path | None) -> Report:
+    dataset, samples, inputs = given.samples.dataset, given.samples, given.inputs
     refiner = build_refiner(cfg)
-    evaluator = Evaluator(dataset, data.limited_ids)
-    summary = RunReport(job.folder / "samples.csv", dataset.problems, journal)
     with unadapted_afterwards(refiner):
-        adaption = adapt(cfg, job.config, refiner, data.samples) if cfg.adaption.get("_target_") else None
+        adaption, adaptor = None, ""
+        if cfg.adaption.get("_target_"):
+            adaption = adapt(cfg, job.config, refiner, samples, inputs, force=cfg.force and first_process())
+            adaptor = given.manifest.digest(adaption["checkpoint"])
         zoomed(refiner, build(cfg.zoom))
-        source = judged(refiner, build(cfg.verdict), data)
-        writers = _writers(cfg, dataset, output, job.folder)
-        callbacks: list[Callback] = [evaluator, *writers, summary]
+        known = KnownEvidence(log, inputs, adaptor) if first_process() else {}
+        source = judged(refiner, build(cfg.verdict), samples, known)
+        wanted = inputs.wanted(adaptor, "" if source is None else source.source)
+        kinds = [kind for kind, on in ((MASKS, output), (CANDIDATES, cfg.save_candidates)) if on]
+        reused = log.reusable(wanted, kinds) if first_process() and job.takes_up else []
+        places = {image_id: place for place, image_id in enumerate(wanted)}
+        taken_up = TakenUp(samples, log, wanted, sorted(reused, key=places.__getitem__))
+        data = SampleDataModule(samples, cfg.num_workers, done=taken_up.images)
+        evaluator = Evaluator(dataset, data.limited_ids, taken_up)
+        candidates = job.folder / "candidates" if cfg.save_candidates else None
+        writer = Writer(dataset, output, candidates, taken_up)
+        callbacks: list[Callback] = [evaluator, writer]
         if cfg.callbacks.picture:
-            callbacks.append(Picture(job.folder / "picture.png", cfg.callbacks.picture))
+            callbacks.append(Picture(job.folder, cfg.callbacks.picture, taken_up))
         if cfg.callbacks.gallery:
             about = partial(heading, job.config, command, evaluator)
-            callbacks.append(Gallery(job.folder / "gallery.html", cfg.callbacks.gallery, cfg.seed, about))
+            callbacks.append(Gallery(job.folder, cfg.callbacks.gallery, cfg.seed, about, taken_up))
         if cfg.callbacks.progress:
-            callbacks.append(ProgressLine(label_of(job.config), len(data.samples)))
-        trainer = _refine(cfg, job, dataset, data, refiner, callbacks)
+            callbacks.append(ProgressLine(label_of(job.config), len(samples) - len(taken_up.images)))
+        key_of = partial(_key_of, wanted, places, given)
+        summary = RunReport(job.folder / "samples.csv", dataset.problems, log, key_of, taken_up)
+        with noting_files() as outputs:
+            trainer = _test(cfg, job, data, refiner, [*callbacks, summary])
     report = {
         "experiment": cfg.name,
         "command": command,
         "config": job.config,
+        "identity": inputs.identity,
         "metrics": evaluator.scores,
         "counts": summary.counts(),
         "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.failures()],
         "warnings": [*dataset.warnings, *summary.warnings()],
+        "taken_up": len(taken_up.images),
+        "left_over": [],
         "adaption": adaption,
         "source": None if source is None else asdict(source),
-        "timing": {**summary.timing(), "wall": time.perf_counter() - clock},
+        "timing": summary.timing(),
         "peak_memory_mb": environment.peak_memory_mb(device_of(refiner)),
         "hardware": environment.hardware(),
         "versions": environment.versions(),
         "git": environment.git(),
         "seed": cfg.seed,
-        "started": started,
-        "finished": _now(),
     }
+    if first_process():
+        log.record_outputs(outputs, checked=False)
+        log.record_outputs(writer.closed)
+        report["left_over"] = log.left_over([*summary.files, *log.files_of(taken_up.images)])
     log_report(trainer, report)
-    for notes in (summary.tally.files, *(writer.closed for writer in writers)):
-        written.update(notes)
-    for path in missing_files(written):
-        # Such as the journal of a file that holds many images, once that file is there.
-        del written[path]
     return report
 
 
-def _refine(
-    cfg: DictConfig,
-    job: Job,
-    dataset: MaskDataset,
-    data: SampleDataModule,
-    refiner: Refiner,
-    callbacks: list[Callback],
-) -> Trainer:
+def _key_of(
+    wanted: Mapping[Hashable, Wanted], places: Mapping[Hashable, int], data: Data, image_id: Hashable
+) -> Wanted:
+    """The key that an image's result is recorded under; none if its files were written while it was refined."""
+    found = wanted[image_id]
+    moved = any(data.manifest.moved(path) for path in data.samples.dataset.sample_files(places[image_id]))
+    return Wanted("", found.names) if moved else found
+
+
+def _test(cfg: DictConfig, job: Job, data: SampleDataModule, refiner: Refiner, callbacks: list[Callback]) -> Trainer:
+    dataset = data.samples.dataset
     module = RefinementModule(refiner, cfg.save_candidates, dataset.keep_logits, build(cfg.guard))
     trainer = make_trainer(cfg, job.folder, callbacks, device_of(refiner))
     if not dataset.scored:
@@ -180,43 +216,28 @@ def _refine(
     return trainer
 
 
-def open_journal(cfg: DictConfig, job: Job, dataset: MaskDataset) -> Journal | None:
-    """The journal of a run that writes masks and scores nothing; scores need every image in one go."""
-    if dataset.scored:
-        return None
-    journal = Journal(job.folder)
-    if cfg.force:
-        journal.clear()
-    demand_unchanged(journal.changed())
-    return journal
+def open_log(folder: Path) -> ResumeLog:
+    """The resume log of this process."""
+    return ResumeLog(folder, own_rank())
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keeps every other run out of a folder, and takes the mark away again.
+    """Keeps every other run out of a folder.
+
+    The lock file stays: deleted while it is held, it would let a third run in beside a second one that waits for it.
 
     Raises:
         OutputError: if another run is in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / ".lock"
     try:
-        with FileLock(mark, timeout=0):
-            try:
-                yield
-            finally:
-                mark.unlink(missing_ok=True)
+        with FileLock(folder / ".lock", timeout=0):
+            yield
     except Timeout:
         raise OutputError(
             f"{folder} is being written by another run; wait for it, or choose another paths.outputs or dataset.output"
         ) from None
-
-
-def clear_leftovers(output: Path, resumed: bool) -> None:
-    """Deletes what a killed run left of unfinished files, and its journals where nothing of it is taken up."""
-    remove_partial(output)
-    for journal in () if resumed else output.glob(f".*{JOURNAL}"):
-        journal.unlink()
 
 
 @contextmanager
@@ -250,7 +271,9 @@ def zoomed(refiner: Refiner, zoom: Zoom) -> None:
         refiner.zoom = zoom
 
 
-def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estimate | None:
+def judged(
+    refiner: Refiner, verdict: Verdict, samples: Samples, known: MutableMapping[int, list[Evidence]]
+) -> Estimate | None:
     """Gives a refiner the verdict that decides about its masks, and finds out where they come from."""
     if not isinstance(refiner, SAMRefiner):
         return None
@@ -259,7 +282,7 @@ def judged(refiner: Refiner, verdict: Verdict, data: SampleDataModule) -> Estima
         return None
     source = Estimate(verdict.source)
     if verdict.source == AUTO:
-        source = estimate_source(verdict, data.samples, refiner.backbone, refiner.prompts, refiner.zoom)
+        source = estimate_source(verdict, samples, refiner.backbone, refiner.prompts, refiner.zoom, known)
         verdict.source = source.source
         if first_process():
             print(source.sentence())
@@ -291,11 +314,6 @@ def _refusal(error: OSError, folder: Path) -> str:
         todo = "choose a folder that can be written, by paths.outputs or dataset.output"
     what = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return f"{error.filename or folder}: {what}; {todo}"
-
-
-def _writers(cfg: DictConfig, dataset: MaskDataset, masks: Path | None, folder: Path) -> list[Writer]:
-    candidates = folder / "candidates" if cfg.save_candidates else None
-    return [Writer(dataset, masks, candidates)] if masks or candidates else []
 
 
 def _now() -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,7 +18,7 @@ import numpy.typing as npt
 from samref.errors import InputError
 
 PARTIAL = ".partial-"
-# Size in bytes, and a hash of the content; the hash is empty for a file that grows, which is at least so large.
+# Size in bytes, and a hash of the content.
 Note = tuple[int, str]
 
 _notes: ContextVar[dict[str, Note] | None] = ContextVar("notes", default=None)
@@ -37,16 +35,9 @@ def noting_files() -> Iterator[dict[str, Note]]:
         _notes.reset(token)
 
 
-def note_growing(path: Path) -> None:
-    """Notes a file that lines are added to."""
-    notes = _notes.get()
-    if notes is not None:
-        notes[str(path)] = (path.stat().st_size, "")
-
-
-def missing_files(notes: Mapping[str, Note]) -> list[str]:
-    """Those of the noted files that are not there any more."""
-    return [path for path in notes if not os.path.isfile(path)]
+def missing_files(paths: Iterable[str]) -> list[str]:
+    """Those of some files that are not there any more."""
+    return [path for path in paths if not os.path.isfile(path)]
 
 
 def changed_files(notes: Mapping[str, Note]) -> list[str]:
@@ -56,8 +47,7 @@ def changed_files(notes: Mapping[str, Note]) -> list[str]:
 
 def _unchanged(path: Path, note: Note) -> bool:
     size, digest = note
-    found = path.stat().st_size
-    return found >= size if not digest else found == size and _digest(path) == digest
+    return path.stat().st_size == size and _digest(path) == digest
 
 
 def note_of(text: str) -> Note:
@@ -72,37 +62,6 @@ def _digest(path: Path) -> str:
 
 def _hash(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=12).hexdigest()
-
-
-def append_sealed(path: Path, value: Any) -> None:
-    """Adds a line of JSON that knows its own checksum, on the disk when this returns."""
-    text = json.dumps(value, default=str)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{zlib.crc32(text.encode()):08x} {text}\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sealed_lines(path: Path) -> list[Any]:
-    """The values of a file of such lines, None for each that is not as it was written.
-
-    What a killed process left of a last line is cut off the file.
-    """
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        os.truncate(path, end)
-    return [_unsealed(line) for line in content[:end].splitlines()]
-
-
-def _unsealed(line: bytes) -> Any:
-    seal, _, text = line.partition(b" ")
-    if seal != f"{zlib.crc32(text):08x}".encode():
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def remove_partial(folder: Path) -> None:

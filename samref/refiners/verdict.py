@@ -7,7 +7,7 @@ used, and the reason is kept with each mask.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -336,7 +336,12 @@ def trust(agreement: float, kept_of_vote: float) -> float:
 
 
 def estimate_source(
-    verdict: Verdict, samples: Dataset[Any], backbone: Backbone, excavator: Excavator, zoom: Zoom | None = None
+    verdict: Verdict,
+    samples: Dataset[Any],
+    backbone: Backbone,
+    excavator: Excavator,
+    zoom: Zoom | None = None,
+    known: MutableMapping[int, list[Evidence]] | None = None,
 ) -> Estimate:
     """Where a data set's coarse masks come from, by a sample of its images spread evenly over it.
 
@@ -346,18 +351,27 @@ def estimate_source(
         backbone: the frozen model.
         excavator: the parameters of the prompts.
         zoom: what chooses crops; None: the images are looked at.
+        known: evidence that an earlier run found, by the sample's place; what is found now is added.
 
     Returns:
         The source, and the numbers that decided it.
     """
+    known = {} if known is None else known
     evidence: list[Evidence] = []
     count = len(samples)  # type: ignore[arg-type]  # torch's Dataset leaves its length undeclared
     places = np.unique(np.linspace(0, count - 1, min(count, verdict.sample_images)).astype(int))
     with torch.inference_mode():
-        for place in places:
-            sample = samples[int(place)]
-            if isinstance(sample, Sample) and sample.masks.any():
-                rows = np.flatnonzero([mask.any() for mask in sample.masks])
-                views = choose_views(zoom, sample.masks, rows, backbone)
-                evidence += verdict.evidence(Views(sample, views, backbone, Stopwatch(backbone.device)), excavator)
+        for place in places.tolist():
+            if place not in known:
+                sample = samples[place]
+                if not isinstance(sample, Sample):
+                    continue
+                found: list[Evidence] = []
+                if sample.masks.any():
+                    rows = np.flatnonzero([mask.any() for mask in sample.masks])
+                    views = choose_views(zoom, sample.masks, rows, backbone)
+                    watched = Views(sample, views, backbone, Stopwatch(backbone.device))
+                    found = verdict.evidence(watched, excavator)
+                known[place] = found
+            evidence += known[place]
     return estimate(evidence)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
 from samref.adaption.lora import adapt_head, get_adapter_params
-from samref.adaption.module import prepare_lessons, rate, teacher
+from samref.adaption.module import prepare_targets, rate, training_refiner
 from samref.adaption.ranking_loss import ranking_loss
-from samref.adaption.training_data import CachedLessons, EpochSampler, PlainLessons
+from samref.adaption.training_data import CachedTargets, EpochSampler, PlainTargets
 from samref.backbones.tiny import TinyHqSam, TinySam
 from samref.config.compose import build, compose_config
 from samref.datasets.davis import Davis585
@@ -22,6 +22,8 @@ from samref.errors import ConfigError, WeightsError
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.prompts.excavation import Frame
 from tests.factories import make_davis585
+
+KEYS = list("abcdef")  # of the six samples
 
 
 @pytest.fixture(params=[TinySam, TinyHqSam])
@@ -62,15 +64,15 @@ def test_candidates_are_bit_identical_and_only_predicted_ious_move(backbone, dav
     assert not torch.equal(adapted.iou_predictions, plain.iou_predictions)
 
 
-def train(lessons, adaption, backbone, epochs=2):
+def train(targets, adaption, backbone, epochs=2):
     optimizer = adaption.optimizers(backbone)
     sgd, schedule = optimizer["optimizer"], optimizer["lr_scheduler"]["scheduler"]
-    sampler, losses = EpochSampler(len(lessons), adaption.seed), []
+    sampler, losses = EpochSampler(len(targets), adaption.seed), []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
         order = list(sampler)
         for start in range(0, len(order), adaption.batch_size):
-            loss = ranking_loss(*lessons(torch.tensor(order[start : start + adaption.batch_size])), adaption.margin)
+            loss = ranking_loss(*targets(torch.tensor(order[start : start + adaption.batch_size])), adaption.margin)
             sgd.zero_grad()
             loss.backward()
             sgd.step()
@@ -88,10 +90,10 @@ def test_the_cached_path_gives_the_losses_of_the_plain_path(backbone, davis, tmp
         for index, layer in enumerate(layers):
             backbone.iou_head.layers[index] = layer
         adaption.attach(backbone)
-        lessons = prepare_lessons(samples, refiner, adaption, tmp_path / "lessons")
-        assert isinstance(lessons, CachedLessons if cached else PlainLessons)
-        assert len(lessons) == 12
-        losses.append(train(lessons, adaption, backbone))
+        targets = prepare_targets(samples, refiner, adaption, tmp_path / "targets", KEYS)
+        assert isinstance(targets, CachedTargets if cached else PlainTargets)
+        assert len(targets) == 12
+        losses.append(train(targets, adaption, backbone))
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-6)
     assert losses[0][0] != losses[0][-1]
 
@@ -100,22 +102,36 @@ def test_another_placement_falls_back_to_the_plain_path(davis, tmp_path):
     backbone = TinySam(device="cpu")
     refiner, adaption, samples = parts(backbone, davis, "adaption.placement=all")
     adaption.attach(backbone)
-    assert isinstance(prepare_lessons(samples, refiner, adaption, tmp_path), PlainLessons)
+    assert isinstance(prepare_targets(samples, refiner, adaption, tmp_path, KEYS), PlainTargets)
 
 
-def test_lessons_of_a_killed_run_are_taken_up_again_and_broken_ones_made_anew(davis, tmp_path, monkeypatch):
+def test_targets_of_a_killed_run_are_taken_up_again_and_broken_ones_computed_again(davis, tmp_path, monkeypatch):
     backbone = TinySam(device="cpu")
     refiner, adaption, samples = parts(backbone, davis)
-    whole = prepare_lessons(samples, refiner, adaption, tmp_path / "lessons")
-    (tmp_path / "lessons" / "2.safetensors").unlink()
-    (tmp_path / "lessons" / "4.safetensors").write_bytes(b"torn")
+    whole = prepare_targets(samples, refiner, adaption, tmp_path / "targets", KEYS)
+    (tmp_path / "targets" / "c.safetensors").unlink()
+    (tmp_path / "targets" / "e.safetensors").write_bytes(b"torn")
     encoded = []
     monkeypatch.setattr(backbone, "encode", lambda image, encode=backbone.encode: encoded.append(1) or encode(image))
-    again = prepare_lessons(samples, refiner, adaption, tmp_path / "lessons")
+    again = prepare_targets(samples, refiner, adaption, tmp_path / "targets", KEYS)
     assert len(encoded) == 2
     assert torch.equal(again.features, whole.features)
     assert torch.equal(again.candidate_iou, whole.candidate_iou)
     assert torch.equal(again.truth_iou, whole.truth_iou)
+
+
+def test_each_sample_has_the_targets_of_its_own_key(davis, tmp_path):
+    backbone = TinySam(device="cpu")
+    refiner, adaption, samples = parts(backbone, davis)
+    before = prepare_targets(samples, refiner, adaption, tmp_path / "targets", KEYS)
+    later = [samples[index] for index in (3, 0, 5)]
+    again = prepare_targets(later, refiner, adaption, tmp_path / "targets", ["d", "new", "f"])
+    assert torch.equal(again.features[:2], before.features[6:8])
+    assert torch.equal(again.features[2:4], before.features[0:2])
+    assert torch.equal(again.features[4:], before.features[10:])
+    unnamed = prepare_targets(later, refiner, adaption, tmp_path / "targets", ["", "", ""])
+    assert torch.equal(unnamed.features, again.features)
+    assert {path.stem for path in (tmp_path / "targets").glob("*.safetensors")} == {*KEYS, "new"}
 
 
 @pytest.mark.parametrize("placement", ["last", "all"])
@@ -124,10 +140,10 @@ def test_rates_are_those_of_a_refinement_with_the_training_prompts(davis, tmp_pa
     refiner, adaption, samples = parts(backbone, davis, f"adaption.placement={placement}")
     adaption.attach(backbone)
     shake(backbone)
-    rates = rate(prepare_lessons(samples, refiner, adaption, tmp_path / "lessons"))
+    rates = rate(prepare_targets(samples, refiner, adaption, tmp_path / "targets", KEYS))
     metric = SelectionAccuracy()
     for sample in samples:
-        result = teacher(refiner, adaption).refine_sample(sample)
+        result = training_refiner(refiner, adaption).refine_sample(sample)
         metric.update(result.chosen, result.candidate_iou)
     assert rates["top1_acc"] == pytest.approx(metric.compute()["top1_acc"])
 
@@ -137,7 +153,7 @@ def test_without_truth_no_accuracy_is_claimed(davis, tmp_path):
     refiner, adaption, samples = parts(backbone, davis)
     adaption.attach(backbone)
     blind = [replace(samples[index], truth=None) for index in range(len(samples))]
-    assert set(rate(prepare_lessons(blind, refiner, adaption, tmp_path / "lessons"))) == {"agreement"}
+    assert set(rate(prepare_targets(blind, refiner, adaption, tmp_path / "targets", KEYS))) == {"agreement"}
 
 
 def test_an_adaptor_file_gives_back_every_bit(backbone, tmp_path):
@@ -196,6 +212,38 @@ def test_a_sweep_trains_its_adaptor_once(run, tmp_path):
     assert first["adaption"]["steps"] == 117 + (-117 % 3)
     run("prompts=box", "adaption.rank=2")
     assert len(list((tmp_path / "out" / "adaptors").glob("*/adaptor.safetensors"))) == 2
+
+
+def test_an_adaptor_is_trained_again_when_its_data_change_and_when_forced(run, davis, tmp_path, monkeypatch):
+    import samref.adaption.module
+
+    computed = []
+
+    def compute(refiner, sample, *rest, original=samref.adaption.module.compute_targets):
+        computed.append(sample.image_id)
+        return original(refiner, sample, *rest)
+
+    monkeypatch.setattr(samref.adaption.module, "compute_targets", compute)
+    quick = ("prompts=box", "adaption.min_steps=2")
+    first = run(*quick)
+    assert len(computed) == 6
+    computed.clear()
+    assert run(*quick)["reused"] and not computed
+    make_davis585(tmp_path / "other", sequences=1, frames=1)
+    for path in (tmp_path / "other" / "seq0").iterdir():
+        path.rename(davis / "seq0" / path.name.replace("00000", "00003"))
+    added = run(*quick)
+    assert computed == ["seq0/00003"], "the targets of the others are those of before"
+    assert added["adaption"]["masks"] == 13
+    assert added["adaption"]["checkpoint"] != first["adaption"]["checkpoint"]
+    for path in (davis / "seq0").glob("*00003*"):
+        path.unlink()
+    computed.clear()
+    assert run(*quick)["adaption"] == first["adaption"] and not computed
+    again = run(*quick, "force=true")
+    assert len(computed) == 6
+    assert {**again["adaption"], "seconds": 0} == {**first["adaption"], "seconds": 0}
+    assert again["adaption"]["seconds"] != first["adaption"]["seconds"]
 
 
 def test_the_adaptor_is_taken_off_after_its_job(run):

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samref.callbacks.gallery import Gallery, Selection, merged
+from samref.callbacks.outcome import Outcome
 from samref.config.compose import compose_config
 from samref.engine import runner
 from samref.errors import ConfigError
@@ -112,14 +114,14 @@ def test_without_truth_the_least_trusted_masks_lead():
 
 
 def test_scored_masks_are_shown_by_score_and_kept_ones_by_how_surely():
-    gallery = Gallery("unused", 6, 0, lambda: Heading("t"))
+    gallery = Gallery(Path("unused"), 6, 0, lambda: Heading("t"))
     for k in range(12):
         sample = replace(sample_of(objects=2, truth=False, seed=2 * k), image_id=f"i{k}")
         result = refined(sample, ("refined", "kept"))
         result.scores = np.float32([k / 20, k / 40])
         result.reasons = ("voted", "kept: edges")
         result.rejected = {1: sample.masks[0]}
-        gallery.on_test_batch_end(None, None, {"refinement": result}, sample, k)
+        gallery.on_test_batch_end(None, None, Outcome(result), sample, k)
     items = gallery.selection.items()
     assert {(e.image_id, e.object_id) for e in items if "doubtful" in e.groups} == {("i0", "object0")}
     assert [(e.image_id, e.object_id) for e in items if "kept" in e.groups] == [("i11", "object1")]
@@ -229,16 +231,16 @@ def test_regions_of_a_category_show_its_truth():
 def test_empty_masks_and_failed_images_are_passed_over():
     sample = sample_of(objects=2)
     sample.masks[0] = False
-    gallery = Gallery("unused", 8, 0, lambda: Heading("t"))
-    gallery.on_test_batch_end(None, None, {"refinement": None}, SimpleNamespace(), 0)
-    gallery.on_test_batch_end(None, None, {"refinement": refined(sample, ("empty", "kept"))}, sample, 1)
+    gallery = Gallery(Path("unused"), 8, 0, lambda: Heading("t"))
+    gallery.on_test_batch_end(None, None, Outcome(None), SimpleNamespace(), 0)
+    gallery.on_test_batch_end(None, None, Outcome(refined(sample, ("empty", "kept"))), sample, 1)
     assert [(e.object_id, e.flag) for e in gallery.selection.items()] == [("object1", "kept")]
 
 
 @pytest.mark.parametrize("count", [True, -3])
 def test_a_count_that_is_none_is_refused(count):
     with pytest.raises(ConfigError, match=f"callbacks.gallery is {count}; expected how many"):
-        Gallery("unused", count, 0, lambda: Heading("t"))
+        Gallery(Path("unused"), count, 0, lambda: Heading("t"))
 
 
 def test_a_run_leaves_its_gallery(tmp_path):

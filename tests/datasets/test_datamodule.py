@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.davis import Davis585
-from samref.datasets.loader import _Loader
+from samref.datasets.loader import Samples, _Loader
 from samref.errors import ConfigError, InputError, WorkerError
 from samref.structures import Failure, Idle
 from tests.factories import make_davis585
@@ -41,6 +41,10 @@ class Numbers(MaskDataset):
 
     def writer(self, output):
         raise NotImplementedError
+
+
+def data_module(dataset, num_workers=0, limit=None, on_error="raise", done=()):
+    return SampleDataModule(Samples(dataset, limit, on_error), num_workers, done)
 
 
 class Recorder(LightningModule):
@@ -71,14 +75,20 @@ def broken(davis):
     return davis
 
 
+def trainer_of(rank, world, done):
+    """A process among others; what is done is known from the first of them alone."""
+    strategy = SimpleNamespace(broadcast=lambda mine: done if rank else mine)
+    return SimpleNamespace(global_rank=rank, world_size=world, strategy=strategy)
+
+
 def share(module, rank, world):
-    module.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+    module.trainer = trainer_of(rank, world, module.done)
     return [name for name in module.test_dataloader() if not isinstance(name, Idle)]
 
 
 @given(count=st.integers(1, 12), world=st.integers(1, 5), limit=st.none() | st.integers(1, 15))
 def test_processes_share_out_every_sample_exactly_once_and_in_order(count, world, limit):
-    shares = [share(SampleDataModule(Numbers(count), limit=limit), rank, world) for rank in range(world)]
+    shares = [share(data_module(Numbers(count), limit=limit), rank, world) for rank in range(world)]
     expected = [f"n{k}" for k in range(min(count, limit or count))]
     assert sorted(chain(*shares)) == sorted(expected)
     assert all(part == [name for name in expected if name in part] for part in shares)
@@ -86,7 +96,7 @@ def test_processes_share_out_every_sample_exactly_once_and_in_order(count, world
 
 
 def test_finished_images_are_left_out_before_sharing_out():
-    module = SampleDataModule(Numbers(6), done=["n1", "n4"])
+    module = data_module(Numbers(6), done=["n1", "n4"])
     assert [share(module, rank, 2) for rank in range(2)] == [["n0", "n3"], ["n2", "n5"]]
 
 
@@ -105,14 +115,14 @@ def trainer(folder):
 @pytest.mark.parametrize(("loop", "workers"), [("test", 0), ("predict", 0), ("test", 2)])
 def test_lightning_sees_one_sample_a_batch(davis, tmp_path, workers, loop):
     module = Recorder()
-    getattr(trainer(tmp_path), loop)(module, SampleDataModule(davis, num_workers=workers, limit=3))
+    getattr(trainer(tmp_path), loop)(module, data_module(davis, num_workers=workers, limit=3))
     assert module.seen == ["seq0/00000", "seq0/00005", "seq1/00000"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_sample_is_skipped_as_a_failure_that_names_it(broken, tmp_path, workers):
     module = Recorder()
-    trainer(tmp_path).test(module, SampleDataModule(broken, num_workers=workers, on_error="skip"))
+    trainer(tmp_path).test(module, data_module(broken, num_workers=workers, on_error="skip"))
     assert [module.seen[k] for k in (0, 2, 3)] == ["seq0/00000", "seq1/00000", "seq1/00005"]
     assert "00005.jpg is not an image" in module.seen[1]
 
@@ -121,7 +131,7 @@ def test_a_bad_sample_is_skipped_as_a_failure_that_names_it(broken, tmp_path, wo
 def test_a_bad_sample_raises_its_own_sentence_even_from_a_worker(broken, tmp_path, workers, loop):
     module = Recorder()
     with pytest.raises(InputError) as caught:
-        getattr(trainer(tmp_path), loop)(module, SampleDataModule(broken, num_workers=workers))
+        getattr(trainer(tmp_path), loop)(module, data_module(broken, num_workers=workers))
     assert "\n" not in str(caught.value)
     assert "00005.jpg is not an image" in str(caught.value)
     assert module.seen == ["seq0/00000"]
@@ -130,14 +140,14 @@ def test_a_bad_sample_raises_its_own_sentence_even_from_a_worker(broken, tmp_pat
 @pytest.mark.parametrize("options", [{"limit": 0}, {"on_error": "ignore"}])
 def test_options_out_of_range_are_named(davis, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
-        SampleDataModule(davis, **options)
+        data_module(davis, **options)
 
 
 def test_a_process_without_samples_takes_one_idle_turn():
-    module = SampleDataModule(Numbers(1))
-    module.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    module = data_module(Numbers(1))
+    module.trainer = trainer_of(1, 2, module.done)
     assert list(module.test_dataloader()) == [Idle()]
-    assert list(SampleDataModule(Numbers(2), done=["n0", "n1"]).test_dataloader()) == [Idle()]
+    assert list(data_module(Numbers(2), done=["n0", "n1"]).test_dataloader()) == [Idle()]
 
 
 class Deadly(Dataset):

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
+import sqlite3
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -25,7 +28,6 @@ from PIL import Image
 
 from samref.config.compose import compose_config
 from samref.engine import runner
-from samref.io.atomic import sealed_lines
 from samref.refiners.samrefiner import SAMRefiner
 from tests.factories import PALETTE, blob, photo, rough, save_mask
 
@@ -106,8 +108,9 @@ def make_mixed(root: Path, images: int) -> Path:
 
 
 def contents(folder: Path) -> Content:
-    """Every file below a folder, hidden ones too."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Every file below a folder but its lock, hidden ones too."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def start(data: Path, folder: Path, log: Path, told: Path) -> Any:
@@ -147,9 +150,12 @@ def start(data: Path, folder: Path, log: Path, told: Path) -> Any:
 
 
 def finished(folder: Path) -> set[str]:
-    """The images that a killed run has put down as finished."""
-    paths = (folder / "runs").rglob(".journal-*.jsonl")
-    return {line["image"] for path in paths for line in sealed_lines(path) if line is not None}
+    """The images that a killed run has recorded as finished."""
+    found = set()
+    for path in (folder / "runs").rglob(".resume.sqlite"):
+        with closing(sqlite3.connect(path)) as base, suppress(sqlite3.OperationalError):  # killed before it had tables
+            found |= {json.loads(image) for (image,) in base.execute("SELECT image FROM results")}
+    return found
 
 
 def run_whole(data: Path, folder: Path) -> tuple[dict[str, Any], Counter[str], float]:

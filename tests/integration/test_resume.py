@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from omegaconf import OmegaConf
 
 from samref.config.compose import compose_config
@@ -15,7 +16,7 @@ from samref.engine import runner
 from tests.factories import make_folder
 
 
-def config(tmp_path, data, out):
+def config(tmp_path, data, out, *overrides):
     return compose_config(
         [
             "dataset=folder",
@@ -27,6 +28,7 @@ def config(tmp_path, data, out):
             "verdict.enabled=false",
             "logger=none",
             "callbacks.progress=false",
+            *overrides,
         ]
     )
 
@@ -35,8 +37,12 @@ def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def start_and_kill(cfg, runs, after):
-    """Runs in a process of its own and kills it once it has finished so many images."""
+def masks(folder):
+    return [path for path in folder.glob("*.png") if not path.name.startswith(".")]
+
+
+def start_and_kill(cfg, output, after):
+    """Runs in a process of its own and kills it once it has written so many images."""
     code = (
         "import sys; from omegaconf import OmegaConf; from samref.engine.runner import run\n"
         "run(OmegaConf.create(sys.argv[1]))"
@@ -44,30 +50,32 @@ def start_and_kill(cfg, runs, after):
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, OmegaConf.to_yaml(cfg)], env=one_thread)
     try:
-        while journal_lines(runs) < after and child.poll() is None:
+        while len(masks(output)) < after and child.poll() is None:
             time.sleep(0.002)
     finally:
         child.kill()
         child.wait()
 
 
-def journal_lines(runs):
-    return sum(path.read_bytes().count(b"\n") for path in runs.glob("**/.journal-*.jsonl"))
-
-
-def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(tmp_path):
+@pytest.mark.parametrize("truth", [False, True], ids=["unscored", "scored"])
+def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(tmp_path, truth):
     names = [f"image{k:02d}" for k in range(40)]
-    data = make_folder(tmp_path / "data", names=names)
-    undisturbed = runner.run(config(tmp_path, data, "whole"))
-    cfg = config(tmp_path, data, "killed")
-    start_and_kill(cfg, tmp_path / "runs", after=8)
-    assert 8 <= journal_lines(tmp_path / "runs") < len(names), "the kills must have come in the middle"
+    data = make_folder(tmp_path / "data", names=names, truth=truth)
+    scored = [f"dataset.truth={data / 'truth'}"] if truth else []
+    undisturbed = runner.run(config(tmp_path, data, "undisturbed", *scored))
+    cfg = config(tmp_path, data, "killed", *scored)
+    start_and_kill(cfg, tmp_path / "killed", after=8)
+    assert 8 <= len(masks(tmp_path / "killed")) < len(names), "the kill must have come in the middle"
     report = runner.run(cfg)
-    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert report["taken_up"] >= 7, "an image's result is kept as soon as its masks are written"
+    assert files(tmp_path / "killed") == files(tmp_path / "undisturbed")
     assert report["counts"] == undisturbed["counts"]
+    assert report["metrics"] == undisturbed["metrics"] and bool(report["metrics"]) == truth
     samples = [Path(r["folder"], "samples.csv").read_text() for r in (report, undisturbed)]
     assert samples[0] == samples[1]
-    assert not list((tmp_path / "runs").glob("**/.journal-*"))
+    pictures = [Path(r["folder"], "picture.png").read_bytes() for r in (report, undisturbed)]
+    assert pictures[0] == pictures[1]
+    assert report["left_over"] == []
 
 
 def test_finished_images_are_not_refined_again(tmp_path, monkeypatch):
@@ -87,9 +95,6 @@ def test_finished_images_are_not_refined_again(tmp_path, monkeypatch):
     with contextlib.suppress(KeyboardInterrupt, SystemExit):
         runner.run(cfg)
     assert len(seen) == 2
-    journal = next((tmp_path / "runs").glob("**/.journal-0.jsonl"))
-    with journal.open("a") as file:
-        file.write('{"image": "image3", "tally": {"rows"')
     monkeypatch.setenv("GO_ON", "1")
     report = runner.run(cfg)
     assert sorted(seen) == ["image0", "image1", "image2", "image3"]

@@ -27,6 +27,7 @@ from safetensors import safe_open
 from samref.config.compose import compose_config
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.folder.folder import Folder
+from samref.datasets.loader import Samples
 from samref.engine import runner
 from samref.errors import WorkerError
 from tests.factories_benchmarks import make_coco
@@ -80,9 +81,9 @@ def killed_coco(world: World, random: Random, cases: int) -> int:
     for case in range(cases):
         cfg = config(f"coco{case}")
         in_child(lambda cfg=cfg: run(cfg), kill_after=random.uniform(0, seconds))
-        for path in (world.folder / f"coco{case}").rglob("*.journal"):
+        for path in (world.folder / f"coco{case}").rglob(".resume.sqlite-wal"):
             with path.open("ab") as file:
-                file.write(b'deadbeef [[0, {"segm')  # as a process leaves it that is killed while it writes
+                file.write(b"half a transaction")  # as a process leaves it that is killed while it writes
         assert results(in_child(lambda cfg=cfg: run(cfg))) == whole
     return cases
 
@@ -197,9 +198,12 @@ def worker_killed(world: World, random: Random, cases: int) -> int:
     for _ in range(cases):
         dataset = Deadly(world.data / "images", world.data / "masks")
         with pytest.raises(WorkerError, match="num_workers") as caught:
-            list(SampleDataModule(dataset, num_workers=1, limit=3).test_dataloader())
+            list(SampleDataModule(Samples(dataset, 3, "raise"), num_workers=1).test_dataloader())
         assert "\n" not in str(caught.value)
     return cases
+
+
+STATE = ("report.json", ".inputs.json", ".resume.sqlite", ".resume.sqlite-wal")
 
 
 def corrupted(world: World, random: Random, cases: int) -> int:
@@ -210,8 +214,7 @@ def corrupted(world: World, random: Random, cases: int) -> int:
         finished = case % 2 == 0
         in_child(lambda cfg=cfg: run(cfg), kill_after=None if finished else random.uniform(0.3, 0.7) * world.seconds)
         kept = [p for p in (world.folder / name).rglob("*") if p.is_file() and p.stat().st_size]
-        wanted = ("report.json", ".written.json") if finished else (".journal-0.jsonl",)
-        state = [path for path in kept if path.name in wanted or path.suffix == ".png"]
+        state = [path for path in kept if path.name in STATE or path.suffix == ".png"]
         if state:
             path = random.choice(state)
             path.write_bytes(mutate_bytes(path.read_bytes(), random))
@@ -224,21 +227,22 @@ def corrupted(world: World, random: Random, cases: int) -> int:
 
 
 def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
-    """Lessons, adaptor, checkpoint and record of an adaption, damaged: the same adaptor is made again."""
+    """Training targets, adaptor, checkpoint and record, damaged: the next job of a sweep makes the same adaptor."""
 
-    def config(name: str) -> Any:
-        return world.config(name, "adaption=iou_lora", "limit=4")
+    def job(name: str, *overrides: str) -> Outcome:
+        cfg = world.config(name, "adaption=iou_lora", "limit=4", *overrides)
+        return in_child(lambda: run(cfg))
 
     def adaptor(name: str) -> list[Any]:
         path = next((world.folder / name / "runs").rglob("adaptor.safetensors"))
         with safe_open(path, framework="np") as file:
             return [sorted(file.metadata().items()), *(file.get_tensor(key).tolist() for key in sorted(file.keys()))]
 
-    assert in_child(lambda: run(config("taught")))[0] == "done"
-    whole, masks = adaptor("taught"), contents(world.folder / "taught" / "masks")
+    assert job("trained")[0] == job("trained", "prompts=box")[0] == "done"
+    undamaged, masks = adaptor("trained"), contents(world.folder / "trained" / "masks")
     for case in range(cases):
-        name = f"taught{case}"
-        assert in_child(lambda name=name: run(config(name)))[0] == "done"
+        name = f"trained{case}"
+        assert job(name)[0] == "done"
         adaptors = world.folder / name / "runs" / "adaptors"
         kept = [path for path in adaptors.rglob("*") if path.is_file() and path.stat().st_size]
         path = random.choice(kept)
@@ -246,10 +250,10 @@ def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
         if random.random() < 0.5:
             for record in adaptors.rglob("training.json"):
                 record.unlink()
-        outcome = in_child(lambda name=name: run(world.config(name, "adaption=iou_lora", "limit=4", "force=true")))
+        outcome = job(name, "prompts=box")
         assert outcome[0] == "done", outcome[1]
         assert contents(world.folder / name / "masks") == masks, path
-        assert outcome[0] == "done" and adaptor(name) == whole, path
+        assert adaptor(name) == undamaged, path
     return cases
 
 

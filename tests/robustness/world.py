@@ -76,8 +76,9 @@ def folder_config(data: Path, folder: Path, *overrides: str) -> Any:
 
 
 def contents(folder: Path, hidden: bool = False) -> dict[str, bytes]:
-    """Every file below a folder; without `hidden`, those with a final name."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and (hidden or not path.name.startswith("."))]
+    """Every file below a folder but its lock; without `hidden`, those with a final name."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    paths = [path for path in paths if hidden or not path.name.startswith(".")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
 
 

@@ -197,7 +197,8 @@ class CocoDataset(MaskDataset):
 
     def writer(self, output: Path) -> CocoWriter:
         """Writes `output/NAME.json`, NAME being that of the file of coarse masks."""
-        return CocoWriter(output, self._coarse, self._records.spellings(), self.records)
+        records = self._records
+        return CocoWriter(output, self._coarse, records.positions, records.spellings(), self.records)
 
     def _keep_out(self, coarse: Path) -> None:
         if self.output is not None and (self.output / f"{coarse.stem}.json").resolve() == coarse.resolve():

@@ -7,7 +7,7 @@ from pycocotools.coco import COCO
 
 from samref.datasets.coco.coco import CocoDataset
 from samref.structures import EMPTY, FALLBACK, REFINED
-from tests.factories_benchmarks import annotation, make_coco, rectangle, refined, rle, write_json
+from tests.factories_benchmarks import annotation, make_coco, rectangle, refined, result, rle, write_json
 
 
 @pytest.fixture
@@ -70,16 +70,30 @@ def test_an_image_that_failed_keeps_its_records(coco, tmp_path):
     assert written[1] != coco.results[1]
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(coco, tmp_path):
+def test_what_an_image_leaves_can_be_kept_as_json_and_is_all_that_a_later_writer_needs(coco, tmp_path):
     data = results_dataset(coco)
-    data_of_first = data.writer(tmp_path)
-    data_of_first.write(data[0], refined(shifted(data[0].masks)))
-    journal = next(tmp_path.glob(".*.journal"))
-    with journal.open("a") as file:
-        file.write('[[1, {"segmentation": {"si')
-    whole = write_all(data, tmp_path / "whole")
-    assert write_all(data, tmp_path, indices=[1]) == whole
-    assert not list(tmp_path.glob(".*"))
+    first = data.writer(tmp_path / "first")
+    kept = [json.dumps(first.write(data[k], refined(shifted(data[k].masks)))) for k in range(2)]
+    first.close()
+    later = data.writer(tmp_path / "later")
+    for k in (1, 0):
+        later.restore(data.image_id(k), json.loads(kept[k]))
+    later.close()
+    assert later.path.read_bytes() == first.path.read_bytes()
+    assert [path.name for path in later.path.parent.iterdir()] == ["predictions.json"]
+
+
+def test_what_an_image_leaves_stays_true_when_its_records_move_in_the_file(coco, tmp_path):
+    data = results_dataset(coco)
+    kept = data.writer(tmp_path / "before").write(data[0], refined(shifted(data[0].masks)))
+    write_json(coco.predictions, [result(3, 1, (1, 1, 9, 9)), *coco.results])
+    moved = results_dataset(coco)
+    later = moved.writer(tmp_path / "after")
+    later.restore(moved.image_id(0), kept)
+    later.close()
+    written = json.loads(later.path.read_text())
+    assert written[1]["segmentation"] == rle(rectangle(6, 5, 24, 30))
+    assert [written[0], written[2]] == [result(3, 1, (1, 1, 9, 9)), coco.results[1]]
 
 
 def test_nothing_stands_under_the_final_name_before_the_end(coco, tmp_path):
@@ -87,19 +101,6 @@ def test_nothing_stands_under_the_final_name_before_the_end(coco, tmp_path):
     writer = data.writer(tmp_path)
     writer.write(data[0], refined(data[0].masks))
     assert not writer.path.exists()
-
-
-def test_the_last_of_several_processes_writes_everything(coco, tmp_path, monkeypatch):
-    data = results_dataset(coco)
-    writers = []
-    for rank in (0, 1):
-        monkeypatch.setattr("samref.datasets.coco.writer._rank", lambda rank=rank: rank)
-        writer = data.writer(tmp_path / "two")
-        writer.write(data[rank], refined(shifted(data[rank].masks)))
-        writers.append(writer)
-    for writer in writers:
-        writer.close()
-    assert json.loads(writers[0].path.read_text()) == write_all(data, tmp_path / "one")
 
 
 def test_images_outside_the_list_are_left_out(coco, tmp_path):
