@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +61,10 @@ class Backbone(Protocol):
         Returns:
             Features over the padded model frame.
         """
+        ...
+
+    def encode_batch(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Embedding]:
+        """Encodes one or more images of any sizes together, which keeps an accelerator busier than one at a time."""
         ...
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:

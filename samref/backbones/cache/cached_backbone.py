@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -84,8 +85,33 @@ class CachedBackbone(nn.Module):
         self.hits += 1
         return self._restored(found, image)
 
+    def encode_batch(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Embedding]:
+        """Encodes images together, those alone that the cache does not have.
+
+        Another process may encode some of them at the same time: to wait for it would leave the others undone.
+        """
+        if len(images) == 1:
+            return [self.encode(images[0])]
+        for image in images:
+            check_image(image)
+        keys = [embedding_key(image, self._encoder) for image in images]
+        found = {key: tensors for key in keys if (tensors := self.store.read(self.name, key)) is not None}
+        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
+        made: dict[str, Embedding] = {}
+        if missing:
+            encoded = self.uncached.encode_batch(list(missing.values()))
+            for (key, image), embedding in zip(missing.items(), encoded, strict=True):
+                made[key] = self._stored(embedding, image, key)
+        self.hits += sum(key in found for key in keys)
+        return [
+            made[key] if key in made else self._restored(found[key], image)
+            for key, image in zip(keys, images, strict=True)
+        ]
+
     def _encode_and_store(self, image: npt.NDArray[np.uint8], key: str) -> Embedding:
-        embedding: Embedding = self.uncached.encode(image)
+        return self._stored(self.uncached.encode(image), image, key)
+
+    def _stored(self, embedding: Embedding, image: npt.NDArray[np.uint8], key: str) -> Embedding:
         self.misses += 1
         parts = {f"interm.{index}": part for index, part in enumerate(embedding.interm)}
         tensors = {name: part.to(self.dtype) for name, part in {"features": embedding.features, **parts}.items()}

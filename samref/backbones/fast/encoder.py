@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from samref.backbones.fast.tiny_vit import FusedTinyViT, Plan
-from samref.backbones.fast.vit import FastViT, positional_budget
+from samref.backbones.fast.vit import FastViT
 from samref.errors import ConfigError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # To be changed with whatever changes an embedding by as much as rounding: cached embeddings are filed under it.
 ARITHMETIC = "fused-sdpa-2"
+HALF_ARITHMETIC = "cast-once-1"
 
 _Run = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -28,7 +28,7 @@ class Encoder:
 
         Args:
             image_encoder: `ImageEncoderViT` of `segment_anything` or `segment_anything_hq`, or the latter's `TinyViT`.
-            precision: `fp32`; or `bf16` or `fp16`: autocast, by which norms and softmax stay in fp32.
+            precision: of products: `fp32`, `bf16` or `fp16`; weights are cast once, norms and softmax stay in fp32.
             compiled: whether `torch.compile` translates the encoder at the first image.
 
         Raises:
@@ -44,7 +44,8 @@ class Encoder:
     @property
     def arithmetic(self) -> str:
         """What decides how numbers are rounded on the way to an embedding."""
-        return f"{ARITHMETIC} {self.precision}{' compiled' if self.compiled else ''}"
+        way = ARITHMETIC if self.precision == "fp32" else HALF_ARITHMETIC
+        return f"{way} {self.precision}{' compiled' if self.compiled else ''}"
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes preprocessed images.
@@ -58,10 +59,8 @@ class Encoder:
         Raises:
             ConfigError: when `torch.compile` cannot translate the encoder here.
         """
-        run, dtype = self._current(), PRECISIONS[self.precision]
-        # Not every device knows autocast.
-        rounded = nullcontext() if dtype == torch.float32 else torch.autocast(pixels.device.type, dtype)
-        with torch.inference_mode(), rounded:
+        run = self._current()
+        with torch.inference_mode():
             try:
                 features, early = run(pixels)
             except torch._dynamo.exc.TorchDynamoException as error:
@@ -82,24 +81,25 @@ class Encoder:
         if self._prepared is None or self._prepared[0] != weights:
             # Outside inference mode, so that later calls may use the weights in either.
             with torch.inference_mode(False), torch.no_grad():
-                fast = fast_encoder(self.image_encoder)
+                fast = fast_encoder(self.image_encoder, PRECISIONS[self.precision])
             self._prepared = weights, torch.compile(fast, dynamic=False) if self.compiled else fast
         return self._prepared[1]
 
 
-def fast_encoder(image_encoder: Any) -> nn.Module:
+def fast_encoder(image_encoder: Any, dtype: torch.dtype) -> nn.Module:
     """A packaged image encoder, rearranged for inference.
 
     Args:
         image_encoder: as for `Encoder`.
+        dtype: of products.
 
     Returns:
         A module from B x 3 x S x S pixels to features and early features.
     """
     device = next(image_encoder.parameters()).device
     if hasattr(image_encoder, "layers"):
-        return FusedTinyViT(image_encoder, Plan.of(device))
-    return FastViT(image_encoder, positional_budget(device))
+        return FusedTinyViT(image_encoder, dtype, Plan.of(device))
+    return FastViT(image_encoder, dtype, device)
 
 
 def _identity(tensor: Tensor) -> tuple[int, torch.dtype, int]:

@@ -43,11 +43,12 @@ class Plan(NamedTuple):
 class FusedTinyViT(nn.Module):
     """The weights of a packaged `TinyViT`, in the order in which they are used; made again when weights change."""
 
-    def __init__(self, encoder: Any, plan: Plan) -> None:
+    def __init__(self, encoder: Any, dtype: torch.dtype, plan: Plan) -> None:
         """Fuses the weights.
 
         Args:
             encoder: `TinyViT` of `segment_anything_hq`, in evaluation mode.
+            dtype: of products; norms stay in float32.
             plan: how it is computed.
         """
         super().__init__()
@@ -55,6 +56,7 @@ class FusedTinyViT(nn.Module):
         self.embed = nn.ModuleList([convolution(first), convolution(second)])
         self.stages = nn.ModuleList(nn.Sequential(*_stage(layer, plan)) for layer in encoder.layers)
         self.neck = Neck(encoder.neck)
+        cast_products(self, dtype)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes preprocessed images.
@@ -74,29 +76,40 @@ class FusedTinyViT(nn.Module):
         return self.neck(cells), outputs[1]
 
 
+class Products(nn.Module):
+    """A module whose own buffers are factors of products, which may be of half precision."""
+
+
+def cast_products(module: nn.Module, dtype: torch.dtype) -> None:
+    """Casts what is multiplied by inside a module; norms stay as they are."""
+    for part in module.modules():
+        if isinstance(part, Products):
+            for name, buffer in part.named_buffers(recurse=False):
+                setattr(part, name, buffer.to(dtype))
+
+
 class Neck(nn.Module):
     """From the last cells to SAM's embedding; ViT's is the same."""
 
     def __init__(self, layers: Any) -> None:
-        """Keeps the packaged layers: convolution, norm, convolution, norm, no bias before a norm."""
+        """Takes the packaged layers: convolution, norm, convolution, norm, no bias before a norm."""
         super().__init__()
-        self.layers = layers
+        project, self.first_norm, mix, self.second_norm = layers
+        self.project, self.mix = Linear(project.weight.flatten(1), None), Convolution(mix.weight.detach(), None, mix)
 
     def forward(self, cells: Tensor) -> Tensor:
         """B x h x w x C' cells -> B x C x h x w features."""
-        project, first_norm, mix, second_norm = self.layers
-        projected = _layer_norm(F.linear(cells, project.weight.flatten(1)), first_norm)
-        mixed = F.conv2d(projected.permute(0, 3, 1, 2), mix.weight, padding=mix.padding).permute(0, 2, 3, 1)
-        return _layer_norm(mixed, second_norm).permute(0, 3, 1, 2).contiguous()
+        projected = layer_norm(self.project(cells), self.first_norm)
+        return layer_norm(self.mix(projected), self.second_norm).permute(0, 3, 1, 2).contiguous()
 
 
-class Convolution(nn.Module):
+class Convolution(Products):
     """A convolution of channels-last cells."""
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
-    def __init__(self, weight: Tensor, bias: Tensor, layer: Any) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, layer: Any) -> None:
         """Keeps the weights, and the geometry of a layer."""
         super().__init__()
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
@@ -106,7 +119,8 @@ class Convolution(nn.Module):
     def forward(self, cells: Tensor, padded_rows: bool = False) -> Tensor:
         """B x H x W x C -> B x H' x W' x C'; with `padded_rows`, rows of padding are part of the input."""
         padding = (0, self.padding[1]) if padded_rows else self.padding
-        mixed = F.conv2d(cells.permute(0, 3, 1, 2), self.weight, self.bias, self.stride, padding, groups=self.groups)
+        images = cells.permute(0, 3, 1, 2).to(self.weight.dtype)
+        mixed = F.conv2d(images, self.weight, self.bias, self.stride, padding, groups=self.groups)
         return mixed.permute(0, 2, 3, 1)
 
 
@@ -115,21 +129,21 @@ def convolution(pair: Any) -> Convolution:
     return Convolution(*_folded(pair), pair.c)
 
 
-class Linear(nn.Module):
+class Linear(Products):
     """A frozen `x W' + b` of channels-last cells."""
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """Keeps the weights, C' x C, and the bias, C'."""
         super().__init__()
         self.register_buffer("weight", weight.detach())
-        self.register_buffer("bias", bias.detach())
+        self.register_buffer("bias", None if bias is None else bias.detach())
 
     def forward(self, cells: Tensor) -> Tensor:
         """... x C -> ... x C'."""
-        return F.linear(cells, self.weight, self.bias)
+        return F.linear(cells.to(self.weight.dtype), self.weight, self.bias)
 
 
 def pointwise(pair: Any) -> Linear:
@@ -184,7 +198,7 @@ class Merging(nn.Module):
         return merged
 
 
-class Block(nn.Module):
+class Block(Products):
     """A packaged `TinyViTBlock`: attention in windows, a depthwise convolution, two layers for each cell."""
 
     bias: Tensor
@@ -221,14 +235,16 @@ class Block(nn.Module):
 
     def _attend(self, windows: Tensor) -> Tensor:
         """N x T x C -> N x T x C."""
-        parts = self.qkv(self.attention_norm(windows)).unflatten(2, (self.heads, -1)).split(self.sizes, dim=3)
+        parts = (
+            self.qkv(layer_norm(windows, self.attention_norm)).unflatten(2, (self.heads, -1)).split(self.sizes, dim=3)
+        )
         query, key, value = (part.transpose(1, 2) for part in parts)
         attended = F.scaled_dot_product_attention(query, key, value, self.bias[None], scale=self.scale)
         projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return projected
 
     def _feed_forward(self, cells: Tensor) -> Tensor:
-        mixed: Tensor = self.reduce(F.gelu(self.expand(self.mlp_norm(cells)))) + cells
+        mixed: Tensor = self.reduce(F.gelu(self.expand(layer_norm(cells, self.mlp_norm)))) + cells
         return mixed
 
 
@@ -239,6 +255,6 @@ def _stage(layer: Any, plan: Plan) -> Iterator[nn.Module]:
         yield Merging(layer.downsample)
 
 
-def _layer_norm(cells: Tensor, norm: Any) -> Tensor:
-    """A packaged `LayerNorm2d`, on channels-last cells."""
-    return F.layer_norm(cells, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+def layer_norm(cells: Tensor, norm: Any) -> Tensor:
+    """A packaged `LayerNorm` or `LayerNorm2d`, on channels-last cells: float32."""
+    return F.layer_norm(cells.float(), norm.weight.shape, norm.weight, norm.bias, norm.eps)

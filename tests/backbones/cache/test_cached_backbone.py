@@ -90,6 +90,26 @@ def test_half_precision_rounds_alike_from_the_cache_and_before(store):
     assert 1.9 < max(sizes) / min(sizes) < 2.1
 
 
+@pytest.mark.parametrize("model", [TinySam, TinyHqSam])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_of_a_batch_those_are_encoded_that_the_cache_does_not_have(model, store, precision, monkeypatch):
+    cached = CachedBackbone(model(device="cpu"), store, precision)
+    images = [random_image(SIZE, seed) for seed in (0, 1, 2, 1)]
+    known = cached.encode(images[0])
+    batches, encode = [], cached.uncached.encode_batch
+    monkeypatch.setattr(cached.uncached, "encode_batch", lambda images: batches.append(len(images)) or encode(images))
+    found = cached.encode_batch(images)
+    assert batches == [2]
+    assert counts(cached) == (1, 3)
+    assert torch.equal(found[0].features, known.features)
+    for embedding, image in zip(found, images, strict=True):
+        expected = cached.encode(image)
+        torch.testing.assert_close(embedding.features, expected.features, atol=1e-5, rtol=0)
+        torch.testing.assert_close(embedding.interm, expected.interm, atol=1e-5, rtol=0)
+    assert torch.equal(found[1].features, found[3].features)
+    assert batches == [2]
+
+
 def test_a_broken_entry_is_rebuilt(cached):
     image = random_image(SIZE)
     expected = cached.encode(image)

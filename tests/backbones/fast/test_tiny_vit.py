@@ -49,23 +49,34 @@ def assert_same(outputs, expected):
 
 
 def test_outputs_are_the_packaged_modules(encoder, pixels, expected):
-    assert_same(FusedTinyViT(encoder, Plan.of(pixels.device))(pixels), expected)
+    assert_same(FusedTinyViT(encoder, torch.float32, Plan.of(pixels.device))(pixels), expected)
 
 
 # 5 * 256 * 32: strips of five rows in the first stage, which 256 rows do not divide into.
 @pytest.mark.parametrize("numbers", [1 << 12, 5 * 256 * 32, None])
 def test_strips_do_not_show(encoder, pixels, expected, numbers):
-    assert_same(FusedTinyViT(encoder, Plan(numbers))(pixels), expected)
+    assert_same(FusedTinyViT(encoder, torch.float32, Plan(numbers))(pixels), expected)
 
 
 def test_images_of_a_batch_do_not_meet(encoder, pixels, expected):
     twice = torch.cat([torch.zeros_like(pixels), pixels])
-    assert_same([part[1:] for part in FusedTinyViT(encoder, Plan(1 << 20))(twice)], expected)
+    assert_same([part[1:] for part in FusedTinyViT(encoder, torch.float32, Plan(1 << 20))(twice)], expected)
 
 
 def test_rearranging_leaves_the_random_state_and_the_weights_alone(encoder):
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     state = torch.get_rng_state()
-    FusedTinyViT(encoder, Plan(None))
+    FusedTinyViT(encoder, torch.float32, Plan(None))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[key], value) for key, value in encoder.state_dict().items())
+
+
+def test_weights_are_cast_once_and_half_precision_is_what_autocast_computes(encoder, pixels, expected):
+    half = FusedTinyViT(encoder, torch.bfloat16, Plan.of(pixels.device))
+    blocks = half.stages[1]
+    assert blocks[0].qkv.weight.dtype == blocks[0].bias.dtype == half.embed[0].weight.dtype == torch.bfloat16
+    assert blocks[0].mlp_norm.weight.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = encoder(pixels)[0].float()
+    error = (half(pixels)[0] - expected[0]).abs().mean()
+    assert 0 < error <= 1.1 * (rounded - expected[0]).abs().mean()
