@@ -65,6 +65,8 @@ class MaskDataset(Dataset[Sample], ABC):
         name: option name of the config group.
         protocol: what `scorer` measures, as users read it: `overlap` (IoU, boundary IoU, top-1), `average_precision`,
             `semantic` (mIoU), `boundary_accuracy` (IoU and mBA), or `none` where there is no ground truth.
+        unit: what its masks are, as they go into a refiner: `masks`, or, of label maps of classes, `categories` (all of
+            one in a mask) or `regions` (of a category's mask, by split-then-merge). Reports name it as `input`.
         keep_logits: whether scorer or writer need the refined masks' logits, H x W each.
         problems: what was found wrong before any sample was read; it does not stop the run.
         warnings: sentences on what had to be decided and a person should know of, such as ids of another type; what
@@ -74,6 +76,7 @@ class MaskDataset(Dataset[Sample], ABC):
 
     name: str
     protocol: str = "overlap"
+    unit: str = "masks"
     keep_logits: bool = False
     problems: Sequence[Failure] = ()
     warnings: Sequence[str] = ()

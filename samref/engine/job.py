@@ -26,7 +26,7 @@ IMMATERIAL = (
 )  # fmt: skip
 IMMATERIAL_PARTS = {
     "backbone": ("device", "cache", "cache_max_gb"),
-    "refiner": ("chunk_size",),
+    "refiner": ("chunk_size", "device"),
     "trainer": (
         "accelerator", "devices", "num_nodes", "strategy", "enable_checkpointing", "enable_progress_bar",
         "enable_model_summary", "use_distributed_sampler", "log_every_n_steps", "profiler", "default_root_dir",

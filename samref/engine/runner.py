@@ -174,6 +174,7 @@ def _refine(cfg: DictConfig, job: Job, command: str, log: ResumeLog, given: Data
         "config": job.config,
         "identity": inputs.identity,
         "metrics": evaluator.scores,
+        "input": dataset.unit,
         "counts": summary.counts(),
         "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.failures()],
         "warnings": [*dataset.warnings, *summary.warnings()],

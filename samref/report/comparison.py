@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from samref.report.published import CHOICES, COUNTS, PublishedTable, Row
-from samref.report.runs import MISSING, REFINED, SECONDS, Run, as_text, same
+from samref.report.runs import COSTS, MISSING, REFINED, SECONDS, Run, as_text, same
 
 CACHED = "time may lack the encoding (backbone.cache)"
 
@@ -36,6 +36,12 @@ class Measured:
         """Ours minus the paper's, in the paper's unit."""
         ours, paper = self.ours[column], self.row.paper[column]
         return None if ours is None or paper is None else ours - paper
+
+    @property
+    def costs(self) -> list[float | None]:
+        """Means of what the runs cost, see `samref.report.runs.COSTS`; nothing for a row of coarse masks."""
+        runs = self.runs if self.row.part == REFINED else ()
+        return [_mean_of([run.costs[k] for run in runs]) for k in range(len(COSTS))]
 
     @property
     def command(self) -> str:
@@ -135,8 +141,12 @@ def _measure(table: PublishedTable, row: Row, candidates: Sequence[Run]) -> Meas
 
 
 def _mean(runs: Sequence[Run], metric: str, part: str) -> float | None:
-    values = [value for run in runs if (value := run.value(metric, part)) is not None]
-    return fmean(values) if values else None
+    return _mean_of([run.value(metric, part) for run in runs])
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _measured_with(row: Row, runs: Sequence[Run]) -> str:

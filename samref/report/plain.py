@@ -14,7 +14,7 @@ from rich.text import Text
 
 from samref.report.published import CHOICES
 from samref.report.render import CSV_HEADER, label, markdown_row, number
-from samref.report.runs import COARSE, MISSING, REFINED, Run, as_text
+from samref.report.runs import COARSE, COSTS, MISSING, REFINED, Run, as_text
 
 # Keys of where, how fast or how often something ran; runs are not distinguished by them.
 SILENT = ("paths", "name", "force", "logger", "trainer", "callbacks", "num_workers", "hydra", "save_masks")
@@ -30,6 +30,7 @@ class PlainTable:
         keys: dotted config keys that differ between the runs.
         metrics: of any of the runs, in order.
         runs: the runs.
+        costs: whether seconds an image and peak memory are shown.
     """
 
     name: str
@@ -37,15 +38,18 @@ class PlainTable:
     keys: tuple[str, ...]
     metrics: tuple[str, ...]
     runs: tuple[Run, ...]
+    costs: bool = False
 
     @classmethod
-    def of(cls, name: str, title: str, runs: Sequence[Run], among: Sequence[Run] = ()) -> PlainTable:
+    def of(
+        cls, name: str, title: str, runs: Sequence[Run], among: Sequence[Run] = (), costs: bool = False
+    ) -> PlainTable:
         """The table of some runs, distinguished by what differs between all runs `among` which they are."""
         keys = differing_keys(among or runs)
         metrics = dict.fromkeys(metric for run in runs for metric in run.report["metrics"].get(REFINED, {}))
         ranks = {key: _ranks(runs, key) for key in keys}
         ordered = sorted(runs, key=lambda run: [ranks[key][_shown(run, key)] for key in keys])
-        return cls(name, title, keys, tuple(metrics), tuple(ordered))
+        return cls(name, title, keys, tuple(metrics), tuple(ordered), costs)
 
     def labels(self, run: Run) -> list[str]:
         """The values of the differing keys."""
@@ -94,24 +98,27 @@ def plain_screen(table: PlainTable) -> Table:
     for metric in table.metrics:
         screen.add_column(label(metric), justify="right", no_wrap=True)
         screen.add_column("gain", justify="right", no_wrap=True)
-    for labels, values, gains in _lines(table):
+    for name in COSTS if table.costs else ():
+        screen.add_column("\n".join(name.rsplit(" ", 1)), justify="right", no_wrap=True)
+    for (labels, values, gains), costs in zip(_lines(table), _costs(table), strict=True):
         cells: list[str | Text] = list(labels)
         for value, gain in zip(values, gains, strict=True):
             color = "" if gain is None else "green" if gain >= 0 else "red"
             cells += [number(value), Text(number(gain, "+"), style=color)]
-        screen.add_row(*cells)
+        screen.add_row(*cells, *costs)
     return screen
 
 
 def plain_markdown(table: PlainTable) -> str:
     """The table as Markdown, with the command of each run."""
-    head = _headings(table) + [cell for metric in table.metrics for cell in (label(metric), "gain")] + ["command"]
-    alignment = ["---"] * len(_headings(table)) + ["---:"] * (2 * len(table.metrics)) + ["---"]
-    lines = [head, alignment]
+    head = _headings(table) + [cell for metric in table.metrics for cell in (label(metric), "gain")]
+    head += [*(COSTS if table.costs else ()), "command"]
+    numeric = 2 * len(table.metrics) + (len(COSTS) if table.costs else 0)
+    lines = [head, ["---"] * len(_headings(table)) + ["---:"] * numeric + ["---"]]
     commands = [*([""] if table.same_coarse else []), *(run.command for run in table.runs)]
-    for (labels, values, gains), command in zip(_lines(table), commands, strict=True):
+    for (labels, values, gains), costs, command in zip(_lines(table), _costs(table), commands, strict=True):
         numbers = [cell for pair in zip(values, gains, strict=True) for cell in (number(pair[0]), number(pair[1], "+"))]
-        lines.append([*labels, *numbers, f"`{command}`" if command else ""])
+        lines.append([*labels, *numbers, *costs, f"`{command}`" if command else ""])
     return "\n".join([f"## {table.title}", "", *(markdown_row(line) for line in lines)]) + "\n"
 
 
@@ -140,6 +147,14 @@ def _lines(table: PlainTable) -> Iterator[tuple[list[str], list[float | None], l
         pairs = zip(table.refined(run), table.coarse(run), strict=True)
         gains = [None if after is None or before is None else after - before for after, before in pairs]
         yield table.labels(run), table.refined(run), gains
+
+
+def _costs(table: PlainTable) -> Iterator[list[str]]:
+    """What stands beside each of `_lines`; nothing beside the coarse masks."""
+    if table.same_coarse:
+        yield [""] * (len(COSTS) if table.costs else 0)
+    for run in table.runs:
+        yield [number(cost) for cost in run.costs] if table.costs else []
 
 
 def _headings(table: PlainTable) -> list[str]:

@@ -20,6 +20,7 @@ line. `table.yaml` defines how runs meet those rows:
     unmeasured: [{source: ...}]           # rows that no run of this project can fill
     columns: {iou: iou, hours: hours}     # columns with numbers: their metric; `{metric}` takes a column's value
     omit: [val_miou]                      # columns of paper.csv that no run here can fill
+    costs: true                           # seconds an image and peak memory stand beside the numbers
     ratios: [{metric: hours, per: {method: ours}}]  # of times, each row's to that of the row that differs by `per`
     setting:                              # what the paper measured with: a run that differs is marked
       - {where: {...}, hydra_choices.backbone: vit_h, counts.masks: 585}
@@ -46,7 +47,7 @@ from samref.errors import ConfigError
 from samref.report.runs import COARSE, REFINED, Conditions, as_text, same
 
 REQUIRED = ("title", "experiment", "data", "command", "columns")
-OPTIONAL = ("when", "keys", "arguments", "coarse", "means", "unmeasured", "omit", "ratios", "setting", "notes")
+OPTIONAL = ("when", "keys", "arguments", "coarse", "means", "unmeasured", "omit", "costs", "ratios", "setting", "notes")
 CHOICES = "hydra_choices."
 COUNTS = "counts."
 
@@ -95,6 +96,7 @@ class PublishedTable:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     ratios: tuple[RatioRule, ...] = ()
+    costs: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ class PublishedTable:
 
 
 def read_tables(experiments: Path) -> list[PublishedTable]:
-    """The tables in the folders of `experiments`, in the paper's order.
+    """The tables in the folders of `experiments`: the paper's in its order, then those of other papers.
 
     Raises:
         ConfigError: if a table's files do not fit together; the message names file and key.
@@ -143,6 +145,7 @@ def read_table(folder: Path) -> PublishedTable:
         rows=rows,
         notes=tuple(spec.get("notes", ())),
         ratios=tuple(RatioRule(rule["metric"], rule["per"]) for rule in spec.get("ratios", ())),
+        costs=bool(spec.get("costs", False)),
         **{key: str(spec[key]) for key in ("title", "experiment", "data", "command")},
     )
 
@@ -251,5 +254,6 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
+    others = [] if path.parent.name.startswith("table") else [(1, "")]
     parts = re.findall(r"\d+|\D+", path.parent.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return others + [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from samref.report.comparison import Measured, ratios
 from samref.report.published import PublishedTable
+from samref.report.runs import COSTS
 
 LABELS = {
     "harm": "made worse",
@@ -50,6 +51,8 @@ def on_screen(table: PublishedTable, rows: Sequence[Measured]) -> tuple[Table, l
     for column in table.columns:
         for word, kind in zip(_three_words(label(column)), ("paper", "ours", "diff"), strict=True):
             screen.add_column(f"{word}\n{kind}", justify="right", no_wrap=True, style="dim" if kind == "paper" else "")
+    for name in COSTS if table.costs else ():
+        screen.add_column("\n".join(name.rsplit(" ", 1)), justify="right", no_wrap=True)
     screen.add_column("", no_wrap=True)
     notes = _Footnotes()
     for measured in rows:
@@ -58,6 +61,7 @@ def on_screen(table: PublishedTable, rows: Sequence[Measured]) -> tuple[Table, l
             difference = measured.difference(column)
             color = "" if difference is None else "green" if difference >= 0 else "red"
             cells += [number(paper), number(measured.ours[column]), Text(number(difference, "+"), style=color)]
+        cells += [number(cost) for cost in measured.costs] if table.costs else []
         marks = [notes.mark(f"measured with {measured.measured_with}")] if measured.measured_with else []
         marks += [notes.mark(measured.missing)] if measured.missing else []
         screen.add_row(*cells, " ".join(marks))
@@ -69,13 +73,15 @@ def as_markdown(table: PublishedTable, rows: Sequence[Measured]) -> str:
     head = [name.replace("_", " ") for name in table.labels]
     for column in table.columns:
         head += [f"{label(column)}: paper", "ours", "difference"]
-    head += ["measured with", "command"]
-    alignment = ["---"] * len(table.labels) + ["---:"] * (3 * len(table.columns)) + ["---", "---"]
+    costs = COSTS if table.costs else ()
+    head += [*costs, "measured with", "command"]
+    alignment = ["---"] * len(table.labels) + ["---:"] * (3 * len(table.columns) + len(costs)) + ["---", "---"]
     lines = [head, alignment]
     for measured in rows:
         cells = list(measured.row.labels.values())
         for column, paper in measured.row.paper.items():
             cells += [number(paper), number(measured.ours[column]), number(measured.difference(column), "+")]
+        cells += [number(cost) for cost in measured.costs] if table.costs else []
         with_ = measured.measured_with or ("as the paper" if measured.runs else "")
         lines.append([*cells, with_, f"`{measured.command}`" if measured.command else ""])
     text = [f"## {table.title}", "", *(markdown_row(line) for line in lines), "", f"Data: {table.data}"]
@@ -99,6 +105,10 @@ def as_csv(table: PublishedTable, rows: Sequence[Measured], header: bool = True)
                 continue
             numbers = [paper, *(None if value is None else round(value, 4) for value in (ours, difference))]
             writer.writerow([table.name, row, column, *numbers, measured.measured_with, reports, measured.command])
+        for name, cost in zip(COSTS, measured.costs, strict=True) if table.costs else ():
+            if cost is not None:
+                numbers = [None, round(cost, 4), None]
+                writer.writerow([table.name, row, name, *numbers, measured.measured_with, reports, measured.command])
     return text.getvalue()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from samref.errors import InputError
 
 COARSE, REFINED = "coarse", "refined"
+COSTS = ("s an image", "peak GB")
 SECONDS = {"minutes": 60.0, "hours": 3600.0}
 
 Conditions = Mapping[str, Any]
@@ -63,6 +64,13 @@ class Run:
             return None if total is None else total / SECONDS[metric]
         found = _number(self.report["metrics"].get(part), metric)
         return None if found is None else 100.0 * found
+
+    @property
+    def costs(self) -> tuple[float | None, float | None]:
+        """What an image took on average in the refinement, seconds, and the peak memory of the run, GB."""
+        total, images = _number(self.report.get("timing"), "total"), _number(self.report.get("counts"), "images")
+        peak = _number(self.report, "peak_memory_mb")
+        return total / images if total is not None and images else None, None if peak is None else peak / 1024
 
 
 def _number(values: Any, key: str) -> float | None:

@@ -66,7 +66,8 @@ def _others(table: PublishedTable, runs: Sequence[Run]) -> PlainTable | None:
     if not runs:
         return None
     settings = "; ".join(sorted({measured_on(run) for run in runs}))
-    return PlainTable.of(table.name, f"{table.experiment}, runs that the paper has no row for ({settings})", runs)
+    title = f"{table.experiment}, runs that the paper has no row for ({settings})"
+    return PlainTable.of(table.name, title, runs, costs=table.costs)
 
 
 def _print(table: PublishedTable, rows: Sequence[Measured], others: PlainTable | None, console: Console) -> None:

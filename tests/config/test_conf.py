@@ -15,14 +15,11 @@ from samref.config.shipped import config_dir
 from samref.datasets.dataset import MaskDataset
 from samref.engine.runner import build_refiner
 from samref.prompts.excavation import Excavator
-from samref.refiners.bpr.network import BprNetwork, architecture
-from samref.refiners.crm.network import CrmNetwork
 from samref.refiners.guard import Guard
-from samref.refiners.segfix.network import HrNet, SegFixNetwork
 from samref.refiners.verdict import Verdict
 from samref.refiners.zoom import Zoom
 from tests.miniatures import make_world
-from tests.refiners.segrefiner.test_modes import Blurring
+from tests.refiners.networks import patch_networks
 
 FOLDERS = sorted(path.name for path in config_dir().iterdir() if path.is_dir())
 
@@ -99,10 +96,7 @@ def test_what_a_refiner_takes_of_label_maps_comes_with_it(option):
 @parametrize("refiner")
 def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
     monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)
-    monkeypatch.setattr("samref.refiners.segrefiner.refiner.load_network", lambda *_: Blurring())
-    monkeypatch.setattr("samref.refiners.crm.refiner.load_network", lambda *_: CrmNetwork())
-    monkeypatch.setattr("samref.refiners.bpr.refiner.load_network", lambda *_: BprNetwork(architecture(4, small=True)))
-    monkeypatch.setattr("samref.refiners.segfix.refiner.load_network", lambda *_: SegFixNetwork(HrNet(4, first=64)))
+    patch_networks(monkeypatch)
     own = {"external": [f"refiner.masks={tmp_path}"]}
     grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
     refiner = build_refiner(chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid)))

@@ -19,6 +19,7 @@ from samref.report.published import read_tables
 from samref.report.runs import find_reports, read_runs
 from samref.report.tables import EXPERIMENTS
 from tests.miniatures import make_world
+from tests.refiners.networks import patch_networks
 
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
 TABLES = read_tables(EXPERIMENTS)
@@ -84,6 +85,7 @@ def models_without_weights():
         tiny = compose_config(["backbone=tiny"]).backbone
         patch.setattr(runner, "open_backbone", lambda cfg: open_backbone(tiny))
         patch.setattr("samref.refiners.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
+        patch_networks(patch)
         runner._load_backbone.cache_clear()
         yield
     runner._load_backbone.cache_clear()
@@ -105,6 +107,9 @@ def run(tmp_path_factory):
             cfg.dataset.size = [64, 80]
         if "points_per_side" in cfg.refiner:
             cfg.refiner.points_per_side = 4
+        if "min_area" in cfg.refiner:
+            # Miniature masks are smaller than what SegRefiner's instance mode refines.
+            cfg.refiner.min_area = 1
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(worlds[dataset])
             return runner.run(cfg)

@@ -80,6 +80,7 @@ class Folder(MaskDataset):
             raise ConfigError(f"dataset.label_maps is '{label_maps}'; expected auto, true or false")
         self.label_maps, self.threshold = _LABEL_MAPS[label_maps], threshold
         self.stm = stm if stm is not None and stm.enabled else None
+        self.unit = "masks" if self.stm is None else "regions"
         self.images, self.masks = _folder(images, "images"), _folder(masks, "masks")
         self.truth = None if truth is None else _folder(truth, "truth")
         self.protocol = "none" if truth is None else "overlap"

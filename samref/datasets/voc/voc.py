@@ -65,6 +65,7 @@ class VocDataset(MaskDataset):
         self.root, self.stm, self.cam_maps = Path(root), stm, cam_maps
         self._truth = None if truth is None else self.root / truth
         self.protocol = "none" if truth is None else "semantic"
+        self.unit = "regions" if stm.enabled else "categories"
         self._list = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         self._names = self._read_split(self._list)
         self._require(self.root / "JPEGImages", ".jpg", "dataset.root")
