@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samref.adaption.lora import original_head
 from samref.backbones.backbone import Backbone
-from samref.backbones.open import open_backbone
+from samref.backbones.open import keeps_embeddings, open_backbone
 from samref.callbacks.evaluator import Evaluator
 from samref.callbacks.gallery import Gallery, heading
 from samref.callbacks.picture import Picture
@@ -138,7 +138,7 @@ def prepare(job: Job, log: ResumeLog, inputs: Inputs, output: Path | None, force
 
 def _refine(cfg: DictConfig, job: Job, command: str, log: ResumeLog, given: Data, output: Path | None) -> Report:
     dataset, samples, inputs = given.samples.dataset, given.samples, given.inputs
-    refiner = build_refiner(cfg)
+    refiner = build_refiner(cfg, len(samples))
     with unadapted_afterwards(refiner):
         adaption, adaptor = None, ""
         if cfg.adaption.get("_target_"):
@@ -252,13 +252,17 @@ def unadapted_afterwards(refiner: Refiner) -> Iterator[None]:
             yield
 
 
-def build_refiner(cfg: DictConfig) -> Refiner:
+def build_refiner(cfg: DictConfig, images: int | None = None) -> Refiner:
     """The refiner of a configuration, around the process's one copy of its backbone.
 
     Backbone and prompts go to constructors that ask for them; for the others no model is loaded.
+
+    Args:
+        cfg: of the job.
+        images: how many it refines, if that is known.
     """
     parts: dict[str, Callable[[], Any]] = {
-        "backbone": lambda: shared_backbone(cfg.backbone),
+        "backbone": lambda: shared_backbone(cfg.backbone, images),
         "prompts": lambda: build(cfg.prompts),
     }
     wanted = inspect.signature(get_object(cfg.refiner._target_)).parameters
@@ -290,9 +294,13 @@ def judged(
     return source
 
 
-def shared_backbone(cfg: DictConfig) -> Backbone:
-    """The backbone of a configuration; jobs of one sweep in one process load it once."""
-    return _load_backbone(json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True))
+def shared_backbone(cfg: DictConfig, images: int | None = None) -> Backbone:
+    """The backbone of a configuration, for a run of so many images; jobs of one sweep in one process load it once."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+    if "cache" in settings:
+        settings["cache"] = keeps_embeddings(cfg, images)
+    return _load_backbone(json.dumps(settings, sort_keys=True))
 
 
 @lru_cache(maxsize=1)

@@ -1,12 +1,15 @@
+import shutil
+
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from samref.backbones.cache import CachedBackbone
-from samref.backbones.open import open_backbone
+from samref.backbones.open import keeps_embeddings, open_backbone
 from samref.backbones.tiny import TinySam
 from samref.config.compose import compose_config
+from samref.config.shipped import config_dir
 from samref.engine.job import fingerprint
 from samref.errors import ConfigError
 from samref.refiners.samrefiner import SAMRefiner
@@ -19,7 +22,11 @@ def opened(*overrides):
 @pytest.fixture
 def sweeping(monkeypatch):
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
-    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"mode": RunMode.MULTIRUN}))
+    monkeypatch.setattr(HydraConfig, "get", lambda: sweep_of(config_dir()))
+
+
+def sweep_of(folder):
+    return OmegaConf.create({"mode": RunMode.MULTIRUN, "runtime": {"config_sources": [{"path": str(folder)}]}})
 
 
 def test_a_single_run_keeps_no_embeddings():
@@ -29,6 +36,49 @@ def test_a_single_run_keeps_no_embeddings():
 def test_a_sweep_does(sweeping):
     assert isinstance(opened(), CachedBackbone)
     assert isinstance(opened("backbone.cache=false"), TinySam)
+
+
+def test_a_sweep_of_somebody_elses_program_does_not(sweeping, monkeypatch, tmp_path):
+    monkeypatch.setattr(HydraConfig, "get", lambda: sweep_of(tmp_path))
+    assert isinstance(opened(), TinySam)
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """What a disk offers, in bytes."""
+
+    def set_free(size):
+        usage = shutil.disk_usage("/")._replace(free=size)
+        monkeypatch.setattr("samref.backbones.open.shutil.disk_usage", lambda path: usage)
+
+    set_free(10**12)
+    return set_free
+
+
+def kept(images, *overrides):
+    return keeps_embeddings(compose_config(["backbone=vit_h", "backbone.device=cpu", *overrides]).backbone, images)
+
+
+def test_a_single_run_keeps_embeddings_that_another_look_is_likely_to_use(room):
+    assert kept(1) and kept(500)
+    assert not kept(501), "a second look at so many is less likely, and would cost much space"
+    assert not kept(None), "calls from Python"
+    assert not kept(49, "backbone.cache=false")
+    assert kept(10**6, "backbone.cache=true")
+    assert not keeps_embeddings(compose_config(["backbone=tiny"]).backbone, 49), "as fast encoded as read"
+
+
+def test_a_single_run_leaves_the_disk_its_room(room):
+    room(10 * 49 * 12_600_000 - 1)
+    assert not kept(49)
+    room(10 * 49 * 12_600_000)
+    assert kept(49)
+
+
+def test_a_gpu_encodes_anew(room, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert not keeps_embeddings(compose_config(["backbone=vit_h", "backbone.device=cuda"]).backbone, 49)
 
 
 def test_either_may_be_asked_for():

@@ -42,3 +42,17 @@ def test_the_adaptor_moves_predicted_ious_and_nothing_else(mobile_sam):
     assert torch.equal(fresh.iou_predictions, plain.iou_predictions)
     assert torch.equal(adapted.low_res_logits, plain.low_res_logits)
     assert not np.allclose(adapted.iou_predictions, plain.iou_predictions)
+
+
+@pytest.mark.weights
+@pytest.mark.xdist_group("weights")
+def test_a_second_setting_of_a_single_run_encodes_nothing(tmp_path, monkeypatch, mobile_sam):
+    monkeypatch.setattr("samref.backbones.open.embeddings_folder", lambda: tmp_path / "embeddings")
+    runner._load_backbone.cache_clear()
+    base = ["backbone.device=cpu", "limit=1", "callbacks.progress=false", f"paths.outputs={tmp_path / 'out'}"]
+    for prompts, misses in (("all", 1), ("box", 0)):
+        cfg = compose_config([*base, f"prompts={prompts}"])
+        runner.run(cfg)
+        backbone = runner.shared_backbone(cfg.backbone, 1)
+        assert backbone.misses == misses
+        runner._load_backbone.cache_clear()
