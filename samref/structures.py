@@ -172,6 +172,8 @@ class Refinement:
         candidates: N x 3 x H x W bool, only with `keep_candidates`.
         logits: N x H x W float32 of the chosen candidate, only with `keep_logits` (semantic merging).
         reasons: N sentences, why each mask came out as it did, where a verdict was passed or the refiner kept some.
+        overlap: N int64, the pixels that each mask gave up to others because their file holds one label a pixel; only
+            where there is such a file.
         scores: N float32 in [0, 1], how much each mask is trusted, where a verdict was passed; lowest = look at first.
         rejected: by row, the H x W bool refinement that guard or verdict decided against; only `kept` masks have one.
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.
@@ -189,5 +191,6 @@ class Refinement:
     logits: FloatArray | None = None
     reasons: tuple[str, ...] | None = None
     scores: FloatArray | None = None
+    overlap: IntArray | None = None
     rejected: dict[int, BoolArray] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)

@@ -16,9 +16,15 @@ from samref.config.compose import build, compose_config
 from samref.datasets.simulated import Defects
 from samref.errors import InputError
 from samref.io.atomic import write_png
+<<<<<<< HEAD
 from samref.io.coco_masks import decode, encode_rle
 from samref.io.images import printable, read_image, read_labels, read_mask
 from samref.refiners.grid import Grid
+=======
+from samref.io.images import printable
+from samref.io.masks import read_labels, read_mask
+from samref.io.orientation import read_image_of
+>>>>>>> 1aeb41a (Masks are read by what they show, images found by names that could mean no other, photos turned as their masks were drawn; a label map holds what the report says)
 from samref.refiners.samrefiner import SAMRefiner
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray
@@ -131,7 +137,7 @@ def read_subject(
         InputError: for unreadable files, a mask of another size than the image, or an empty mask.
     """
     coarse = _read(mask, label, threshold)
-    pixels = read_image(image, (coarse.shape[0], coarse.shape[1]))
+    pixels, _ = read_image_of(image, coarse[None])
     real = None if truth is None else _read(truth, label, threshold)
     for path, found in ((mask, coarse), (truth, real)):
         if found is not None and found.shape != pixels.shape[:2]:

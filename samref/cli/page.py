@@ -15,7 +15,7 @@ from samref.backbones.cache import CachedBackbone, LastEmbedding
 from samref.cli.trial import CHOICES, KEYS, Setting, Trial, changed_settings, default_settings, make_trial
 from samref.errors import InputError, SamrefError
 from samref.io.atomic import write_png
-from samref.io.images import read_mask
+from samref.io.masks import read_mask
 from samref.structures import KEPT, BoolArray
 from samref.visualization.drawing import COARSE, Canvas
 from samref.visualization.example_photo import example

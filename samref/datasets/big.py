@@ -13,7 +13,8 @@ from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.simulated import Defects
 from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_png
-from samref.io.images import BENCHMARK_THRESHOLD, read_image, read_mask
+from samref.io.images import read_image
+from samref.io.masks import BENCHMARK_THRESHOLD, read_mask
 from samref.metrics.scorers import BoundaryScorer
 from samref.structures import BoolArray, Refinement, Sample
 

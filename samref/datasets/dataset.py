@@ -162,6 +162,12 @@ class MaskDataset(Dataset[Sample], ABC):
         """
         return OverlapScorer() if self.scored else None
 
+    def settle(self, sample: Sample, refinement: Refinement) -> None:
+        """Makes the masks of a refinement, in place, those that the format can hold; most formats hold any.
+
+        Everything after it - scores, files, reports, pictures - is of the same masks.
+        """
+
     @abstractmethod
     def writer(self, output: Path) -> MaskWriter:
         """A writer of refined masks in the format in which the coarse ones came.

@@ -16,8 +16,9 @@ from samref.datasets.defects import stable_seed
 from samref.datasets.simulated import Defects
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.atomic import write_png
-from samref.io.images import read_image, read_labels, read_mask
+from samref.io.images import read_image
 from samref.io.lists import read_lines
+from samref.io.masks import read_labels, read_mask
 from samref.structures import BoolArray, Refinement, Sample
 
 DAVIS585_SOURCE = "DAVIS-585 comes with FocalClick (github.com/XavierCHEN34/ClickSEG)"

@@ -19,7 +19,7 @@ from samref.datasets.coarse_kinds import KINDS
 from samref.datasets.defects import stable_seed
 from samref.errors import ConfigError, InputError
 from samref.io.atomic import write_png
-from samref.io.images import read_mask
+from samref.io.masks import read_mask
 from samref.structures import BoolArray, Sample
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class RefinementModule(LightningModule):
         keep_candidates: bool = False,
         keep_logits: bool = False,
         guard: Guard | None = None,
+        settle: Callable[[Sample, Refinement], None] | None = None,
     ) -> None:
         """Wraps a refiner.
 
@@ -35,12 +37,14 @@ class RefinementModule(LightningModule):
             keep_candidates: whether callbacks need SAM's three candidates.
             keep_logits: whether callbacks need full-resolution logits (semantic merging).
             guard: gives coarse masks back where their refinement is implausible, or None.
+            settle: makes masks those that the data set's format can hold, or None.
         """
         super().__init__()
         self.refiner = refiner
         self.keep_candidates = keep_candidates
         self.keep_logits = keep_logits
         self.guard = guard
+        self.settle = settle
         if guard is not None and guard.asks_candidates() and isinstance(refiner, SAMRefiner):
             refiner.keep_coarse_iou = True
         # Registered so that each process of a run has it on its own device; the refiner uses the same object.
@@ -99,4 +103,7 @@ class RefinementModule(LightningModule):
         refinement = self.refiner.refine_sample(
             batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits
         )
-        return refinement if self.guard is None else self.guard(batch.masks, refinement)
+        refinement = refinement if self.guard is None else self.guard(batch.masks, refinement)
+        if self.settle is not None:
+            self.settle(batch, refinement)
+        return refinement

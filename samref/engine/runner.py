@@ -208,7 +208,7 @@ def _key_of(
 
 def _test(cfg: DictConfig, job: Job, data: SampleDataModule, refiner: Refiner, callbacks: list[Callback]) -> Trainer:
     dataset = data.samples.dataset
-    module = RefinementModule(refiner, cfg.save_candidates, dataset.keep_logits, build(cfg.guard))
+    module = RefinementModule(refiner, cfg.save_candidates, dataset.keep_logits, build(cfg.guard), dataset.settle)
     trainer = make_trainer(cfg, job.folder, callbacks, device_of(refiner))
     if not dataset.scored:
         trainer.predict(module, data, return_predictions=False)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from samref.errors import ConfigError, InputError
-from samref.io.images import printable, read_labels, read_mask
+from samref.io.images import printable
+from samref.io.masks import read_labels, read_mask
 from samref.structures import BoolArray, Sample
 
 FIELDS = ("image_id", "folder", "stem", "object", "file")
@@ -58,7 +59,7 @@ class FolderMasks:
             path, label = paths[row], labels[row]
             if not path.is_file():
                 raise InputError(f"{printable(path)} is missing; expected there the mask that another tool has written")
-            mask: BoolArray = read_mask(path, self.threshold) if label is None else read_map(path) == label
+            mask: BoolArray = read_mask(path, self.threshold, "refiner") if label is None else read_map(path) == label
             if mask.shape != sample.original_size:
                 raise InputError(
                     f"{printable(path)} is {mask.shape} (H, W); expected the image's {sample.original_size}"

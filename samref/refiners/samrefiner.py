@@ -14,7 +14,7 @@ from samref.backbones.backbone import Backbone
 from samref.backbones.open import open_backbone
 from samref.config.compose import build, compose_options
 from samref.errors import ConfigError
-from samref.io.inputs import ImageLike, as_image, as_masks
+from samref.io.inputs import ImageLike, as_image_and_masks, as_masks
 from samref.prompts.excavation import PARTS, Excavator, Frame
 from samref.refiners.blank import blank
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
@@ -189,8 +189,7 @@ class SAMRefiner:
         >>> result.masks.shape, result.flags
         ((1, 40, 60), ('refined',))
         """
-        pixels = as_image(image)
-        coarse = as_masks(masks, (pixels.shape[0], pixels.shape[1]), "mask")
+        pixels, coarse = as_image_and_masks(image, masks)
         real = None if truth is None else as_masks(truth, (pixels.shape[0], pixels.shape[1]), "truth mask")
         sample = Sample(pixels, coarse, "image", tuple(range(len(coarse))), truth=real)
         result = self.refine_sample(sample, keep_candidates=keep_candidates, keep_logits=keep_logits)

@@ -1,4 +1,4 @@
-"""Image and mask files as users have them."""
+"""Image files as users have them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from PIL import Image
 
 from samref.errors import InputError
 from samref.io import images
-from samref.io.images import image_size, read_image, read_labels, read_mask
+from samref.io.images import image_size, read_image
 
 SIZE = (24, 40)
 
@@ -17,10 +17,6 @@ SIZE = (24, 40)
 def photo():
     rng = np.random.default_rng(0)
     return np.kron(rng.integers(0, 256, (6, 10, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
-
-
-def checker(size=SIZE):
-    return (np.indices(size).sum(0) // 5 % 2).astype(bool)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "webp", "jpg"])
@@ -82,15 +78,7 @@ def test_exif_orientation_is_applied(tmp_path, photo, orientation):
     found = read_image(tmp_path / "a.png")
     assert (found == turns[orientation](photo)).all()
     assert image_size(tmp_path / "a.png") == found.shape[:2]
-
-
-def test_a_mask_that_fits_the_stored_frame_only_gets_that_frame(tmp_path, photo):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(photo).save(tmp_path / "a.png", exif=exif)
-    assert (read_image(tmp_path / "a.png", SIZE) == photo).all()
-    assert read_image(tmp_path / "a.png", SIZE[::-1]).shape[:2] == SIZE[::-1]
-    assert read_image(tmp_path / "a.png", (7, 7)).shape[:2] == SIZE[::-1]
+    assert (read_image(tmp_path / "a.png", stored=True) == photo).all()
 
 
 def test_thirty_megapixels_are_read_and_bombs_refused_before_decoding(tmp_path, monkeypatch):
@@ -147,60 +135,3 @@ def test_a_name_that_is_not_utf8_is_named_without_crashing(tmp_path):
     with pytest.raises(InputError, match="missing") as caught:
         read_image(path)
     str(caught.value).encode("utf-8")
-
-
-def save_values(path, values, mode=None):
-    image = Image.fromarray(values)
-    (image if mode is None else image.convert(mode)).save(path)
-    return path
-
-
-@pytest.mark.parametrize("top", [1, 255])
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16", "F"])
-def test_binary_masks_of_every_mode(tmp_path, top, mode):
-    values = checker().astype(np.uint8) * top
-    path = tmp_path / f"m.{'tif' if mode == 'F' else 'png'}"
-    save_values(path, values.astype(np.uint16) if mode == "I;16" else values, None if mode == "I;16" else mode)
-    assert (read_mask(path) == checker()).all()
-
-
-def test_bilevel_palette_and_jpeg_masks(tmp_path):
-    Image.fromarray(checker()).save(tmp_path / "one.png")
-    assert (read_mask(tmp_path / "one.png") == checker()).all()
-    indexed = Image.fromarray(checker().astype(np.uint8))
-    indexed.putpalette([0, 0, 0, 200, 10, 10])
-    indexed.save(tmp_path / "p.png")
-    assert (read_mask(tmp_path / "p.png") == checker()).all()
-    Image.fromarray(np.kron(checker((6, 10)), np.ones((8, 8), bool)).astype(np.uint8) * 255).save(tmp_path / "j.jpg")
-    assert (read_mask(tmp_path / "j.jpg") == np.kron(checker((6, 10)), np.ones((8, 8), bool))).all()
-
-
-@pytest.mark.parametrize("value", [0, 1, 255])
-def test_masks_of_one_value(tmp_path, value):
-    path = save_values(tmp_path / "m.png", np.full(SIZE, value, np.uint8))
-    assert (read_mask(path) == bool(value)).all()
-
-
-def test_other_values_are_named_beside_the_expected_ones(tmp_path):
-    values = np.array([[0, 1], [2, 255]], np.uint8)
-    path = save_values(tmp_path / "m.png", values)
-    with pytest.raises(InputError, match=r"m\.png holds the values \{0, 1, 2, 255\}; expected \{0, 1\} or \{0, 255\}"):
-        read_mask(path)
-    assert (read_labels(path) == values).all()
-    assert (read_mask(path, 128) == (values == 255)).all()
-    with pytest.raises(InputError, match=r"\{0, 1, 2, 3, 4, 5, 6, \.\.\., 99\}"):
-        read_mask(save_values(tmp_path / "n.png", np.arange(100, dtype=np.uint8).reshape(10, 10)))
-
-
-def test_color_and_transparent_masks_are_refused(tmp_path, photo):
-    with pytest.raises(InputError, match="color image"):
-        read_mask(save_values(tmp_path / "m.png", photo))
-    with pytest.raises(InputError, match="partly transparent"):
-        read_mask(save_values(tmp_path / "n.png", np.dstack([photo, photo[..., 0]])))
-    with pytest.raises(InputError, match=r"\{0\.5\}; expected integers"):
-        read_labels(save_values(tmp_path / "f.tif", np.full(SIZE, 0.5, np.float32)))
-
-
-def test_labels_above_255_are_kept(tmp_path):
-    values = np.array([[0, 256], [40000, 65535]], np.uint16)
-    assert (read_labels(save_values(tmp_path / "m.png", values)) == values).all()

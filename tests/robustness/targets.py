@@ -30,7 +30,7 @@ from samref.datasets.coco.lvis import LvisDataset
 from samref.datasets.folder.folder import Folder
 from samref.datasets.voc.labels import read_activation_labels, read_labels
 from samref.errors import InputError, SamrefError
-from samref.io import images
+from samref.io import images, masks
 from samref.io.coco_files import read_image_ids
 from samref.refiners.external_records import RecordMasks
 from samref.report.runs import read_runs
@@ -113,8 +113,8 @@ def read_images(path: Path) -> None:
     tolerant(
         lambda: images.read_image(path),
         lambda: images.image_size(path),
-        lambda: images.read_mask(path),
-        lambda: images.read_labels(path),
+        lambda: masks.read_mask(path),
+        lambda: masks.read_labels(path),
         lambda: read_labels(path),
     )
 

@@ -17,7 +17,7 @@ from samref.io.coco_files import CocoFile, Record, image_names, read_coco, read_
 from samref.io.coco_ids import ImageId, whole_number
 from samref.io.coco_masks import area_and_box, decode, encode_like, encode_rle
 from samref.io.image_folder import ImageFolder
-from samref.io.images import read_image
+from samref.io.orientation import check_orientation, frame_sizes, read_image_of
 from samref.metrics.scorers import AveragePrecisionScorer
 from samref.structures import BoolArray, Failure, Sample
 
@@ -54,6 +54,7 @@ class CocoDataset(MaskDataset):
         root: InputFolder | None = None,
         split: str | None = None,
         output: OutputFolder | None = None,
+        orientation: str = "auto",
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -65,10 +66,12 @@ class CocoDataset(MaskDataset):
             root: folder in COCO's own layout.
             split: `val2017` or `train2017`.
             output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
+            orientation: where masks were drawn on photos with an EXIF orientation, see `read_image_of`.
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
         """
+        self.orientation = check_orientation(orientation)
         images, annotations, predictions, image_ids, root = (
             None if path is None else Path(path).expanduser()
             for path in (images, annotations, predictions, image_ids, root)
@@ -123,17 +126,19 @@ class CocoDataset(MaskDataset):
         image_id = self._ids[index]
         path = self._paths[image_id]
         promised = self._records.size(image_id)
-        image = read_image(path, promised)
-        size = (image.shape[0], image.shape[1])
-        if promised not in (None, size):
-            raise InputError(f"{path} is {size} (H, W); expected {promised}, as in the annotations")
+        turned, stored = frame_sizes(path)
+        if promised not in (None, turned, stored):
+            raise InputError(f"{path} is {turned} (H, W); expected {promised}, as in the annotations")
+        size = promised or turned
         masks, positions, problems = self._decode(image_id, size)
+        stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)
+        image, warnings = read_image_of(path, stacked, self.orientation)
         meta = {
             "records": tuple(self._coarse.records[position] for position in positions),
             "positions": tuple(positions),
             "problems": tuple(problems),
+            "warnings": warnings,
         }
-        stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)
         object_ids = tuple(self._records.object_id(position) for position in positions)
         return Sample(image, stacked, image_id, object_ids, meta=meta)
 

@@ -27,6 +27,7 @@ class LvisDataset(CocoDataset):
         predictions: InputFile | None = None,
         image_ids: InputFile | None = None,
         output: OutputFolder | None = None,
+        orientation: str = "auto",
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -36,11 +37,12 @@ class LvisDataset(CocoDataset):
             predictions: results or annotations file with the coarse masks; by default the ground truth's own.
             image_ids: file that lists the images to use.
             output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
+            orientation: see `CocoDataset`.
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
         """
-        super().__init__(images, annotations, predictions, image_ids, output=output)
+        super().__init__(images, annotations, predictions, image_ids, output=output, orientation=orientation)
 
     def _check_truth(self, truth: CocoFile) -> None:
         super()._check_truth(truth)

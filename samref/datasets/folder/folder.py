@@ -11,21 +11,17 @@ import numpy as np
 
 from samref.config.paths import InputFolder, OutputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter
-from samref.datasets.folder.mask_files import (
-    MaskFile,
-    Values,
-    copy_file,
-    read_mask_file,
-    write_binary_like,
-    write_labels_like,
-)
-from samref.datasets.folder.matching import Pairing, pair_files
+from samref.datasets.folder.mask_files import AUTO, MaskFile, read_mask_file
+from samref.datasets.folder.matching import Names, Pairing, named, pair_files
+from samref.datasets.folder.overlap import settle
+from samref.datasets.folder.writer import FolderWriter, rows_of, shares_of
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.image_folder import list_images
-from samref.io.images import printable, read_image
+from samref.io.images import printable
+from samref.io.orientation import check_orientation, read_image_of
 from samref.metrics.scorers import OverlapScorer, RegionScorer
 from samref.prompts.split_then_merge import SplitThenMerge
-from samref.structures import BoolArray, Refinement, Sample
+from samref.structures import BoolArray, Failure, Refinement, Sample
 
 LAYOUT = "images in dataset.images, masks of the same name in dataset.masks (a.jpg: a.png, or a_1.png, a_2.png, ...)"
 _LABEL_MAPS = {"auto": None, True: True, False: False, "true": True, "false": False}
@@ -35,13 +31,14 @@ class Folder(MaskDataset):
     """A user's own images and masks, with or without ground truth.
 
     A mask file has the name of its image: `a.png` for `a.jpg`, or `a_1.png`, `a_2.png` and so on for several objects,
-    in the same folders below. It is a binary mask of two values, or a label map with an object (or class) for each
-    label. Refined files have the coarse ones' names, format, mode, values, palette and metadata; a mask that did not
-    change is copied byte by byte.
+    in the same folders below; a word behind it (`a_mask.png`) is known or can be given. It is a binary mask of two
+    values, or a label map with an object (or class) for each label. Refined files have the coarse ones' names, format,
+    mode, values, palette and metadata; a mask that did not change is copied byte by byte.
 
     A sample's object ids are names of mask files, with `:LABEL` behind that of a label map, and `:REGION` behind it
     where split-then-merge makes several regions of a label. Its `meta`: `files` and `labels`, one a mask, `all_files`,
-    and `coarse`, the masks' folder; where labels are split and there is ground truth, also what `RegionScorer` reads.
+    `coarse`, the masks' folder, and by label map `backgrounds` and `ignored`; where labels are split and there is
+    ground truth, also what `RegionScorer` reads.
 
     Attributes:
         problems: files that fit nothing; they do not stop the run.
@@ -57,7 +54,11 @@ class Folder(MaskDataset):
         output: OutputFolder | None = None,
         truth: InputFolder | None = None,
         label_maps: bool | str = "auto",
-        threshold: int | None = None,
+        threshold: float | None = None,
+        background: int | str | None = AUTO,
+        mask_suffix: str | None = None,
+        image_suffix: str = "",
+        orientation: str = "auto",
         stm: SplitThenMerge | None = None,
     ) -> None:
         """Pairs the files; none is read yet.
@@ -70,25 +71,38 @@ class Folder(MaskDataset):
                 without it are left out and reported.
             label_maps: `auto` (palette images with more than two values), True (every file), or False.
             threshold: gray values from here on are foreground, in masks that hold more than two values.
+            background: label of the pixels that belong to nothing, or None where every pixel has a label; `auto` takes
+                what the palette shows as black, and 0 without a palette.
+            mask_suffix: what masks have behind their image's name, such as `_cp_masks`; files without it are left
+                out. Images and masks may then be in one folder. None: nothing, or `_mask`, `_seg`, `_label` and alike.
+            image_suffix: what images have behind the name that they share with their masks, such as `_0000`.
+            orientation: where masks were drawn on photos with an EXIF orientation, see `read_image_of`.
             stm: how the masks of a label map are split into regions, or None: each is refined as one.
 
         Raises:
-            ConfigError: for another value of `label_maps`.
+            ConfigError: for another value of `label_maps`, `background` or `orientation`.
             DatasetError: for a missing folder, an output among the inputs, or if no mask belongs to any image.
         """
         if label_maps not in _LABEL_MAPS:
             raise ConfigError(f"dataset.label_maps is '{label_maps}'; expected auto, true or false")
-        self.label_maps, self.threshold = _LABEL_MAPS[label_maps], threshold
+        if isinstance(background, str) and background != AUTO:
+            raise ConfigError(f"dataset.background is '{background}'; expected auto, null or a label's number")
+        self.label_maps, self.threshold, self.background = _LABEL_MAPS[label_maps], threshold, background
+        self.names, self.orientation = Names(mask_suffix, image_suffix), check_orientation(orientation)
         self.stm = stm if stm is not None and stm.enabled else None
         self.unit = "masks" if self.stm is None else "regions"
         self.images, self.masks = _folder(images, "images"), _folder(masks, "masks")
         self.truth = None if truth is None else _folder(truth, "truth")
         self.protocol = "none" if truth is None else "overlap"
-        if self.images.resolve() == self.masks.resolve():
-            raise DatasetError(f"dataset.images and dataset.masks are one folder, {images}; expected {LAYOUT}")
+        if self.images.resolve() == self.masks.resolve() and not mask_suffix:
+            raise DatasetError(
+                f"dataset.images and dataset.masks are one folder, {images}; expected {LAYOUT}, or "
+                "dataset.mask_suffix=_mask if masks are a_mask.png beside a.jpg"
+            )
         self.output = None if output is None else Path(output).expanduser()
         if self.output is not None:
             self._keep_out(self.output)
+        self.warnings: list[str] = []
         self.pairings, self.problems = self._pair()
 
     def __len__(self) -> int:
@@ -101,16 +115,22 @@ class Folder(MaskDataset):
             InputError: if a file cannot be read, a mask's size is not the image's, or its values are not understood.
         """
         pairing = self.pairings[index]
-        found = [read_mask_file(self.masks / path, self.label_maps, self.threshold) for path in pairing.masks]
-        first = found[0].masks.shape
-        image = read_image(self.images / pairing.image, (first[1], first[2]))
-        size = (image.shape[0], image.shape[1])
+        found = [self._read(self.masks / path) for path in pairing.masks]
+        size = found[0].masks.shape[1:]
         for path, content in zip(pairing.masks, found, strict=True):
-            _check_size(self.masks / path, content.masks.shape[1:], self.images / pairing.image, size)
+            other = f"another mask of its image, {printable(self.masks / pairing.masks[0])},"
+            _check_size(self.masks / path, content.masks.shape[1:], other, size)
+        drawn = np.concatenate([content.masks for content in found])
+        image, warnings = read_image_of(self.images / pairing.image, drawn, self.orientation)
+        _check_size(self.masks / pairing.masks[0], size, _image_of(self.images / pairing.image), image.shape[:2])
         names = [(path, label) for path, f in zip(pairing.masks, found, strict=True) for label in f.objects]
         object_ids = [printable(path.name) + ("" if label is None else f":{label}") for path, label in names]
-        masks, truth = np.concatenate([content.masks for content in found]), self._truth(pairing, found, size)
+        masks, truth = drawn, self._truth(pairing, found, size)
         meta: dict[str, Any] = {"all_files": tuple(str(path) for path in pairing.masks), "coarse": str(self.masks)}
+        maps = [(str(path), f) for path, f in zip(pairing.masks, found, strict=True) if f.labels is not None]
+        meta |= {"backgrounds": {path: f.background for path, f in maps}, "ignored": {p: f.ignored for p, f in maps}}
+        meta["warnings"] = (*warnings, *dict.fromkeys(warning for f in found for warning in f.warnings))
+        meta["problems"] = tuple(Failure(pairing.image_id, f.problem) for f in found if f.problem is not None)
         if self.stm is not None:
             regions = [
                 mask[None] if name[1] is None else self._regions(mask) for mask, name in zip(masks, names, strict=True)
@@ -162,7 +182,14 @@ class Folder(MaskDataset):
             DatasetError: if that would be inside one of the folders of the input.
         """
         self._keep_out(output)
-        return FolderWriter(output)
+        return FolderWriter(output, self.threshold)
+
+    def settle(self, sample: Sample, refinement: Refinement) -> None:
+        """See `MaskDataset`: a label map holds one label a pixel."""
+        for name in sample.meta["backgrounds"]:
+            rows = rows_of(sample, name)
+            if rows:
+                settle(refinement, rows, shares_of(sample, refinement, rows))
 
     def _regions(self, mask: BoolArray) -> BoolArray:
         assert self.stm is not None
@@ -179,22 +206,42 @@ class Folder(MaskDataset):
         images, masks, truth = listed
         assert images is not None
         assert masks is not None
-        pairings, problems = pair_files(images, masks, truth)
+        if self.names.mask_suffix:
+            found = named(masks, self.names.mask_suffix, numbered=True)
+            if self.images.resolve() == self.masks.resolve():
+                images = [path for path in images if path not in set(found)]
+            else:
+                self._left_out(len(masks) - len(found), "masks", self.names.mask_suffix)
+            masks = found
+        if self.names.image_suffix:
+            found = named(images, self.names.image_suffix)
+            self._left_out(len(images) - len(found), "images", self.names.image_suffix)
+            images = found
+        pairings, problems = pair_files(images, masks, truth, self.names)
         if not pairings:
             raise DatasetError(
                 f"no mask belongs to an image: {_examples(images, self.images)}; {_examples(masks, self.masks)}"
                 + ("" if truth is None else f"; {_examples(truth, Path(str(self.truth)))}")
                 + f". Expected {LAYOUT}"
+                + (f"; {problems[0].reason}" if problems else "")
             )
         return pairings, problems
+
+    def _left_out(self, count: int, folder: str, suffix: str) -> None:
+        if count:
+            self.warnings.append(f"files in dataset.{folder} that are left out, not being named *{suffix}: {count}")
+
+    def _read(self, path: Path) -> MaskFile:
+        return read_mask_file(path, self.label_maps, self.threshold, self.background)
 
     def _truth(self, pairing: Pairing, found: list[MaskFile], size: tuple[int, int]) -> BoolArray | None:
         if self.truth is None:
             return None
         masks: list[BoolArray] = []
         for path, content in zip(pairing.truth, found, strict=True):
-            content_truth = read_mask_file(self.truth / path, content.labels is not None, self.threshold)
-            _check_size(self.truth / path, content_truth.masks.shape[1:], self.images / pairing.image, size)
+            labeled = content.labels is not None
+            content_truth = read_mask_file(self.truth / path, labeled, self.threshold, content.background)
+            _check_size(self.truth / path, content_truth.masks.shape[1:], _image_of(self.images / pairing.image), size)
             by_label = dict(zip(content_truth.objects, content_truth.masks, strict=True))
             masks += [by_label.get(label, np.zeros(size, bool)) for label in content.objects]
         return np.array(masks, dtype=bool).reshape(len(masks), *size)
@@ -218,44 +265,6 @@ def _numbered(object_ids: list[str], regions: list[BoolArray]) -> Iterator[str]:
         yield from [name] if len(parts) == 1 else (f"{name}:{k}" for k in range(1, len(parts) + 1))
 
 
-class FolderWriter(MaskWriter):
-    """Writes each mask file under its own name below the output, in the coarse file's encoding."""
-
-    def __init__(self, output: Path) -> None:
-        self.output = output
-
-    def write(self, sample: Sample, refinement: Refinement) -> None:
-        """Writes one image's mask files."""
-        coarse = Path(sample.meta["coarse"])
-        for name in sample.meta["all_files"]:
-            rows = [row for row, file in enumerate(sample.meta["files"]) if file == name]
-            source, target = coarse / name, self.output / name
-            if os.path.realpath(target).startswith(os.path.join(os.path.realpath(coarse), "")):
-                raise InputError(f"{printable(target)} is among the coarse masks; choose another dataset.output")
-            if np.array_equal(sample.masks[rows], refinement.masks[rows]):
-                copy_file(source, target)
-            elif sample.meta["labels"][rows[0]] is None:
-                write_binary_like(source, target, refinement.masks[rows[0]])
-            else:
-                write_labels_like(source, target, _painter(sample, refinement, rows))
-
-
-def _painter(sample: Sample, refinement: Refinement, rows: list[int]) -> Any:
-    """Paints labels; where refined masks overlap, the one with the higher logit or else predicted IoU is on top."""
-
-    def paint(values: Values) -> None:
-        if refinement.logits is not None:
-            scores = np.where(refinement.masks[rows], refinement.logits[rows], -np.inf)
-            labels = np.array([sample.meta["labels"][row] for row in rows])
-            claimed = refinement.masks[rows].any(axis=0)
-            values[claimed] = labels[scores.argmax(axis=0)][claimed]
-            return
-        for row in sorted(rows, key=lambda row: (refinement.predicted_iou[row], -row)):
-            values[refinement.masks[row]] = sample.meta["labels"][row]
-
-    return paint
-
-
 def _folder(given: str | Path | None, option: str) -> Path:
     if given is None:
         raise DatasetError(f"dataset=folder needs dataset.{option}=DIR; expected {LAYOUT}")
@@ -265,12 +274,15 @@ def _folder(given: str | Path | None, option: str) -> Path:
     return path
 
 
-def _check_size(path: Path, found: tuple[int, ...], image: Path, size: tuple[int, int]) -> None:
+def _check_size(path: Path, found: tuple[int, ...], other: str, size: tuple[int, ...]) -> None:
     if found != size:
         raise InputError(
-            f"{printable(path)} is {found[0]} x {found[1]}, but its image {printable(image)} is "
-            f"{size[0]} x {size[1]} (height x width)"
+            f"{printable(path)} is {found[0]} x {found[1]}, but {other} is {size[0]} x {size[1]} (height x width)"
         )
+
+
+def _image_of(path: Path) -> str:
+    return f"its image {printable(path)}"
 
 
 def _examples(paths: list[Path], root: Path) -> str:

@@ -15,10 +15,22 @@ from PIL.PngImagePlugin import PngInfo
 
 from samref.errors import InputError
 from samref.io.atomic import atomic_path
-from samref.io.images import binarize, mask_values, opened, printable
+from samref.io.images import opened, printable
+from samref.io.masks import decode_binary, label_values, mask_values, palette_colors, some
 from samref.structures import BoolArray
 
+AUTO = "auto"
 IGNORE = 255
+# From this share of the borders between labels on, 0 may be a label itself.
+DENSE_SHARE = 0.25
+DENSE = (
+    "labels border on each other more than on 0; 0 is taken as background: if it is a class, give "
+    "dataset.background=null (0 if it is none)"
+)
+NO_BLACK = (
+    "no label shows black, so that every pixel is taken to have a label, 0 too; if one is the background, give "
+    "dataset.background=LABEL"
+)
 MAX_LABELS = 4096
 _WHITE = [255, 255, 255]
 # Where TIFF keeps the pixels, which the writer decides itself; everything else (resolution, place on earth) is kept.
@@ -36,10 +48,18 @@ class MaskFile:
     Attributes:
         masks: N x H x W bool: one mask, or one of each label that occurs.
         labels: their labels; None for a binary mask.
+        background: the value of pixels that no label has, or None where every pixel has one.
+        ignored: H x W bool, pixels of a label map that stay what they are; None for a binary mask.
+        warnings: what a person should know of how it was read.
+        problem: why nothing of a label map is refined, or None.
     """
 
     masks: BoolArray
     labels: tuple[int, ...] | None
+    background: int | None = 0
+    ignored: BoolArray | None = None
+    warnings: tuple[str, ...] = ()
+    problem: str | None = None
 
     @property
     def objects(self) -> tuple[int | None, ...]:
@@ -47,55 +67,70 @@ class MaskFile:
         return (None,) if self.labels is None else self.labels
 
 
-def read_mask_file(path: Path, label_maps: bool | None = None, threshold: int | None = None) -> MaskFile:
+def read_mask_file(
+    path: Path, label_maps: bool | None = None, threshold: float | None = None, background: int | str | None = AUTO
+) -> MaskFile:
     """Reads a binary mask or a label map.
 
     Args:
         path: an image file.
         label_maps: True: a label map; False: a binary mask. None decides by content: palette images with other values
             than two are label maps, where {0, 1} are two, and {0, 255} are if the palette shows 255 as white; all else
-            is binary.
+            is binary, and so is a palette of grays alone.
         threshold: makes binary masks of gray ones that hold more than two values.
+        background: the value of pixels that belong to no label; None: there are none, 0 is a label like others. `auto`
+            takes the palette index that shows black, none if no index does, and 0 without a palette.
 
     Returns:
-        The masks. In a label map 0 is background; 255 in 8-bit files and negative values are pixels to be ignored.
+        The masks. In a label map 255 in 8-bit files and negative values are pixels to be ignored.
 
     Raises:
-        InputError: an unreadable file, or a gray one with more than two values without a rule how to read it.
+        InputError: an unreadable file, a gray one with more than two values without a rule how to read it, or one that
+            could mean two things.
     """
     with opened(path, "mask") as image:
-        values = mask_values(image, path)
-        if label_maps if label_maps is not None else _is_label_map(image, values):
-            labels = _labels(values, path)
-            masks = np.stack([values == label for label in labels]) if labels else np.zeros((0, *values.shape), bool)
-            return MaskFile(masks, labels)
-        return MaskFile(_binary(values, path, threshold, image.format)[None], None)
+        if not (label_maps if label_maps is not None else _is_label_map(image)):
+            return MaskFile(decode_binary(image, path, threshold).mask[None], None)
+        values = label_values(image, path)
+        ignored = _ignored(values)
+        ground, warnings = _background(image, values) if background == AUTO else (background, ())
+        labels = _labels(values[~ignored], ground, path)
+        if background == AUTO and ground == 0 and image.mode != "P":
+            warnings = (*warnings, *_dense_warning(values, ignored))
+        masks = np.stack([values == label for label in labels]) if labels else np.zeros((0, *values.shape), bool)
+        problem = None
+        if not labels and ignored.any():
+            problem = (
+                f"mask {printable(path)} holds nothing but background and {some(np.unique(values[ignored]))}, which "
+                "label maps ignore, so nothing is refined; for a binary mask give dataset.label_maps=false"
+            )
+        return MaskFile(masks, labels, None if ground is None else int(ground), ignored, warnings, problem)
 
 
-def write_binary_like(source: Path, target: Path, mask: BoolArray) -> None:
+def write_binary_like(source: Path, target: Path, mask: BoolArray, threshold: float | None = None) -> None:
     """Writes an H x W bool mask with the mode, values, file format and metadata of the mask file `source`."""
     with opened(source, "mask") as image:
-        values = mask_values(image, source)
-        top = int(values.max(initial=0)) if _has_two_values(values) else np.iinfo(_width(image)).max
+        stored = decode_binary(image, source, threshold).stored(mask)
     # Outside the block, whose errors are those of reading the source.
-    _save_like(image, target, (mask * (top or 1)).astype(values.dtype))
+    _save_like(image, target, stored)
 
 
-def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None]) -> None:
+def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None], background: int | None = 0) -> None:
     """Writes a label map with the mode, palette, file format and metadata of `source`; its ignored pixels stay.
 
     Args:
         source: the coarse label map.
         target: where to write.
-        paint: fills a background of zeros, H x W integers, with labels.
+        paint: fills H x W integers with labels.
+        background: what they hold before; None: the coarse labels.
     """
     with opened(source, "mask") as image:
         before = mask_values(image, source)
-        after: Values = np.zeros_like(before)
+        after: Values = before.copy() if background is None else np.full_like(before, background)
         paint(after)
         ignored = _ignored(before)
         after[ignored] = before[ignored]
-    _save_like(image, target, after)
+    _save_like(image, target, _in_channels(after, image.mode))
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -104,30 +139,42 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _is_label_map(image: Image.Image, values: Values) -> bool:
+def _is_label_map(image: Image.Image) -> bool:
     if image.mode != "P":
         return False
-    found = set(np.unique(values).tolist())
-    if found <= {0, 1}:
+    colors, found = palette_colors(image), set(np.unique(np.asarray(image)).tolist())
+    listed = colors[: max(len(image.getpalette() or []) // 3, 1), :3]
+    if found <= {0, 1} or ((listed[:, :1] == listed[:, 1:]).all() and len(np.unique(listed)) > 1):
         return False
-    return not (found <= {0, 255} and (image.getpalette() or [])[3 * IGNORE :] == _WHITE)
+    return not (found <= {0, IGNORE} and colors[IGNORE, :3].tolist() == _WHITE)
 
 
-def _has_two_values(values: Values) -> bool:
-    return set(np.unique(values).tolist()) <= {0, int(values.max(initial=0))}
+def _background(image: Image.Image, values: Values) -> tuple[int | None, tuple[str, ...]]:
+    """The background of a label map, and a warning where the palette does not say which it is."""
+    if image.mode != "P":
+        return 0, ()
+    colors = palette_colors(image)
+    black = [index for index in np.unique(values).tolist() if index != IGNORE and not colors[index, :3].any()]
+    if not colors[0, :3].any():
+        return 0, ()
+    if len(black) == 1:
+        return black[0], ()
+    return None, (NO_BLACK,)
 
 
-def _binary(values: Values, path: Path, threshold: int | None, file_format: str | None) -> BoolArray:
-    try:
-        return binarize(values, path, None, lossy=file_format == "JPEG")
-    except InputError:
-        if threshold is None:
-            raise
-        return binarize(values, path, threshold)
+def _dense_warning(values: Values, ignored: BoolArray) -> tuple[str, ...]:
+    """A warning where labels border on labels rather than on 0, as they do where 0 is a class."""
+    bordering = apart = 0
+    for first, second in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        a, b = values[first], values[second]
+        border = (a != b) & ~ignored[first] & ~ignored[second]
+        bordering += int((border & (a != 0) & (b != 0)).sum())
+        apart += int((border & ((a == 0) | (b == 0))).sum())
+    return (DENSE,) if bordering > DENSE_SHARE * (bordering + apart) else ()
 
 
-def _labels(values: Values, path: Path) -> tuple[int, ...]:
-    labels = tuple(int(label) for label in np.unique(values[~_ignored(values)]) if label != 0)
+def _labels(values: Values, background: int | str | None, path: Path) -> tuple[int, ...]:
+    labels = tuple(int(label) for label in np.unique(values) if label != background)
     if len(labels) > MAX_LABELS:
         raise InputError(
             f"{printable(path)} holds {len(labels)} different values; "
@@ -140,10 +187,6 @@ def _ignored(values: Values) -> BoolArray:
     if values.dtype.itemsize > 1:
         return np.asarray(values < 0)
     return np.asarray(values == IGNORE)
-
-
-def _width(image: Image.Image) -> type[np.integer[Any]]:
-    return np.uint16 if image.mode.startswith("I") else np.uint8
 
 
 def _save_like(source: Image.Image, target: Path, values: Values) -> None:
@@ -164,24 +207,27 @@ def _save_like(source: Image.Image, target: Path, values: Values) -> None:
         image.save(temporary, format=file_format, **options)
 
 
-def _in_mode(values: Values, source: Image.Image) -> Image.Image:
+def _in_channels(values: Values, mode: str) -> Values:
+    """Gray values repeated in the channels of a mode."""
+    opaque = np.full_like(values, 255)
+    channels = {"LA": [values, opaque], "RGB": [values] * 3, "RGBA": [values] * 3 + [opaque]}
+    return np.stack(channels[mode], axis=-1) if mode in channels else values
+
+
+def _in_mode(stored: Values, source: Image.Image) -> Image.Image:
     mode = source.mode
     if mode == "1":
-        return Image.fromarray(values > 0)
+        return Image.fromarray(stored > 0)
     if mode == "F":
-        return Image.fromarray(values.astype(np.float32))
+        return Image.fromarray(stored.astype(np.float32))
     if mode.startswith("I"):
-        return Image.fromarray(values.astype(np.int32 if mode == "I" else np.uint16))
-    gray = values.astype(np.uint8)
-    if mode == "P":
-        image = Image.fromarray(gray)
-        image.putpalette(source.getpalette() or [])
-        return image
-    opaque = np.full_like(gray, 255)
-    channels = {"L": [gray], "LA": [gray, opaque], "RGB": [gray] * 3, "RGBA": [gray] * 3 + [opaque]}
-    if mode not in channels:
+        return Image.fromarray(stored.astype(np.int32 if mode == "I" else np.uint16))
+    if mode not in ("L", "P", "LA", "RGB", "RGBA"):
         raise InputError(f"masks of mode {mode} cannot be written; expected gray, palette or RGB")
-    return Image.merge(mode, [Image.fromarray(channel) for channel in channels[mode]])
+    image = Image.fromarray(stored.astype(np.uint8))
+    if mode == "P":
+        image.putpalette(source.getpalette() or [])
+    return image
 
 
 def _png_text(source: Image.Image) -> PngInfo:

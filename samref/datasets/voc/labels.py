@@ -12,7 +12,7 @@ from PIL import Image
 
 from samref.datasets.voc.npy_dicts import read_dict
 from samref.errors import InputError
-from samref.io import images
+from samref.io import masks
 from samref.io.atomic import atomic_path
 
 Labels = npt.NDArray[np.uint8]
@@ -28,7 +28,7 @@ def read_labels(path: Path) -> Labels:
     Raises:
         InputError: if the file is missing, broken, in colors instead of indices, or holds other indices.
     """
-    values = images.read_labels(path)
+    values = masks.read_labels(path)
     unknown = sorted(set(np.unique(values).tolist()) - {*range(CLASSES), IGNORE})
     if unknown:
         raise InputError(f"{path} holds the values {unknown[:6]}; expected 0 to {CLASSES - 1} and {IGNORE}")

@@ -14,6 +14,7 @@ from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, r
 from samref.errors import DatasetError, InputError
 from samref.io.images import read_image
 from samref.io.lists import read_lines
+from samref.io.orientation import read_image_of
 from samref.metrics.scorers import SemanticScorer
 from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
@@ -89,7 +90,7 @@ class VocDataset(MaskDataset):
             coarse = read_activation_labels(path, (image.shape[0], image.shape[1]), self.cam_maps)
         else:
             coarse = read_labels(path)
-            image = read_image(photo, (coarse.shape[0], coarse.shape[1]))
+            image, _ = read_image_of(photo, (coarse != 0)[None])
         size = (image.shape[0], image.shape[1])
         _check_size(path, coarse, size)
         truth = None

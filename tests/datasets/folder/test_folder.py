@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from samref.datasets.folder.folder import Folder
 from samref.errors import ConfigError, DatasetError, InputError
@@ -88,13 +89,14 @@ def test_a_mask_that_did_not_change_is_copied_byte_by_byte(root, tmp_path):
 
 
 def test_several_objects_of_an_image_are_one_sample(root, tmp_path):
+    (root / "masks" / "a.png").unlink()
     for k in (1, 2, 10):
         save_mask(root / "masks" / f"a_{k}.png", blob(SIZE, k))
     sample = folder(root)[0]
-    assert sample.object_ids == ("a.png", "a_1.png", "a_2.png", "a_10.png")
-    assert (sample.masks[3] == blob(SIZE, 10)).all()
+    assert sample.object_ids == ("a_1.png", "a_2.png", "a_10.png")
+    assert (sample.masks[2] == blob(SIZE, 10)).all()
     write(folder(root), tmp_path / "out", lambda s: np.roll(s.masks, 1, axis=0))
-    assert (np.array(Image.open(tmp_path / "out/a_1.png")) == np.array(Image.open(root / "masks/a.png"))).all()
+    assert (np.array(Image.open(tmp_path / "out/a_2.png")) == np.array(Image.open(root / "masks/a_1.png"))).all()
 
 
 def test_label_maps_give_an_object_a_label_and_keep_palette_and_ignored_pixels(root, tmp_path):
@@ -127,11 +129,92 @@ def test_label_maps_give_an_object_a_label_and_keep_palette_and_ignored_pixels(r
     assert np.array(Image.open(tmp_path / "out" / "a.png"))[12, 0] == 3
 
 
+def save_dense(path, mode="P"):
+    """A label map of 0, 1, 2 and 3 without background: road below, sky above, two things between."""
+    values = np.full(SIZE, 2, np.uint8)
+    values[30:], values[10:40, 5:25], values[10:40, 40:60], values[:2] = 0, 1, 3, 255
+    save_labels(path, values, palette=False)
+    if mode == "P":
+        image = Image.open(path)
+        image.putpalette([128, 64, 128, 220, 20, 60, 70, 130, 180, 0, 0, 142, *[9] * 756])
+        image.save(path)
+    return values
+
+
+def shrunk(sample):
+    return np.stack([erode(mask, 3) for mask in sample.masks])
+
+
+def erode(mask, by):
+    return ndimage.binary_erosion(mask, iterations=by)
+
+
+def test_where_every_pixel_has_a_label_none_is_lost_to_0(root, tmp_path):
+    values = save_dense(root / "masks" / "a.png")
+    sample = folder(root)[0]
+    assert sample.object_ids == ("a.png:0", "a.png:1", "a.png:2", "a.png:3")
+    assert "no label shows black" in sample.meta["warnings"][0]
+    write(folder(root), tmp_path / "out", shrunk)
+    assert (np.array(Image.open(tmp_path / "out/a.png")) == values).all()
+    assert folder(root, background=2)[0].object_ids == ("a.png:0", "a.png:1", "a.png:3")
+
+
+def test_gray_label_maps_whose_labels_border_on_each_other_are_a_warning(root, tmp_path):
+    values = save_dense(root / "masks" / "a.png", "L")
+    data = folder(root, label_maps=True)
+    assert data[0].object_ids == ("a.png:1", "a.png:2", "a.png:3")
+    assert "give dataset.background=null" in data[0].meta["warnings"][0]
+    data = folder(root, label_maps=True, background=None)
+    assert (data[0].object_ids[0], data[0].meta["warnings"]) == ("a.png:0", ())
+    write(data, tmp_path / "out", shrunk)
+    assert (np.array(Image.open(tmp_path / "out/a.png")) == values).all()
+    assert folder(root, label_maps=True, background=0)[0].meta["warnings"] == ()
+
+
+def test_the_background_of_a_palette_is_what_shows_black(root, tmp_path):
+    values = np.full(SIZE, 2, np.uint8)
+    values[5:20, 5:20], values[5:20, 40:60] = 0, 1
+    save_labels(root / "masks" / "a.png", values, palette=False)
+    image = Image.open(root / "masks" / "a.png")
+    image.putpalette([255, 255, 255, 220, 20, 60, 0, 0, 0])
+    image.save(root / "masks" / "a.png")
+    sample = folder(root)[0]
+    assert (sample.object_ids, sample.meta["warnings"]) == (("a.png:0", "a.png:1"), ())
+    write(folder(root), tmp_path / "out", shrunk)
+    written = np.array(Image.open(tmp_path / "out/a.png"))
+    assert [(written == label).sum() for label in (0, 1)] == [81, 126]
+    assert ((written == 2) == ~np.isin(written, [0, 1])).all()
+
+
+def test_what_a_run_reports_is_what_the_file_holds(root, tmp_path):
+    values = np.zeros(SIZE, np.uint8)
+    values[5:20, 5:20], values[5:20, 22:40], values[25:40, 5:20], values[30:34, 50:54] = 1, 2, 3, 4
+    save_labels(root / "masks" / "a.png", values)
+    data = folder(root)
+    sample = data[0]
+    grown = np.stack([ndimage.binary_dilation(mask, iterations=8) for mask in sample.masks])
+    grown[1], grown[3] = sample.masks[1], np.roll(sample.masks[3], -35, axis=1)
+    outcome = refined(grown.copy(), ["refined", "kept", "refined", "refined"])
+    outcome.predicted_iou = np.array([0.9, 0.1, 0.8, 0.2], np.float32)
+    data.settle(sample, outcome)
+    data.writer(tmp_path / "out").write(sample, outcome)
+    written = np.array(Image.open(tmp_path / "out" / "a.png"))
+    for k, label in enumerate((1, 2, 3, 4)):
+        assert (outcome.masks[k] == (written == label)).all()
+    assert (outcome.masks[1] == sample.masks[1]).all()
+    assert outcome.flags == ("refined", "kept", "refined", "kept")
+    assert outcome.rejected[3].sum() == 16 and (outcome.masks[3] == sample.masks[3]).all()
+    # To the kept mask beside it, and nothing to the region of less predicted IoU below.
+    assert outcome.overlap.tolist() == [(grown[0] & grown[1]).sum(), 0, (grown[2] & (grown[0] | grown[1])).sum(), 0]
+
+
 def test_a_label_map_without_labels_is_kept(root, tmp_path):
     values = np.zeros(SIZE, np.uint8)
     values[:, 70:] = 255
     save_labels(root / "masks" / "a.png", values)
-    assert folder(root)[0].masks.shape == (0, *SIZE)
+    sample = folder(root)[0]
+    assert sample.masks.shape == (0, *SIZE)
+    assert "nothing but background and {255}" in sample.meta["problems"][0].reason
     write(folder(root), tmp_path / "out", same)
     assert (tmp_path / "out/a.png").read_bytes() == (root / "masks/a.png").read_bytes()
 
@@ -173,9 +256,10 @@ def test_a_mask_of_another_size_is_named_with_both_shapes(root):
     save_mask(root / "masks" / "a.png", blob((30, 20), 0))
     with pytest.raises(InputError, match=r"masks/a\.png is 30 x 20, but its image .*a\.jpg is 48 x 80"):
         folder(root)[0]
-    save_mask(root / "masks" / "a.png", blob(SIZE, 0))
+    (root / "masks" / "a.png").unlink()
+    save_mask(root / "masks" / "a_1.png", blob(SIZE, 0))
     save_mask(root / "masks" / "a_2.png", blob((30, 20), 0))
-    with pytest.raises(InputError, match=r"masks/a_2\.png is 30 x 20"):
+    with pytest.raises(InputError, match=r"masks/a_2\.png is 30 x 20, but another mask of its image, .*a_1\.png"):
         folder(root)[0]
 
 
@@ -246,6 +330,39 @@ def test_an_output_inside_an_earlier_run_does_not_become_input(tmp_path):
     root = make_folder(tmp_path / "x", names=("a",))
     write(folder(root), root / "out", opposite)
     assert len(folder(root, output=root / "out")) == 1
+
+
+def test_images_and_masks_may_share_a_folder_if_masks_have_a_suffix(tmp_path):
+    root = make_folder(tmp_path / "x")
+    for path in (root / "masks").iterdir():
+        path.rename(root / "images" / f"{path.stem}_m.png")
+    with pytest.raises(DatasetError, match=r"are one folder.*dataset\.mask_suffix=_mask"):
+        Folder(root / "images", root / "images")
+    data = Folder(root / "images", root / "images", mask_suffix="_m")
+    assert ([data.image_id(k) for k in range(len(data))], data.problems, data.warnings) == (["a", "b"], [], [])
+    write(data, tmp_path / "out", opposite)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_m.png", "b_m.png"}
+    save_mask(root / "masks" / "a_color.png", blob(SIZE, 0))
+    save_mask(root / "masks" / "a_m.png", blob(SIZE, 0))
+    data = Folder(root / "images", root / "masks", mask_suffix="_m", image_suffix="")
+    assert data.warnings == ["files in dataset.masks that are left out, not being named *_m: 1"]
+
+
+def test_a_threshold_may_be_a_fraction(root, tmp_path):
+    scores = np.linspace(0, 1, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)
+    (root / "masks" / "a.png").unlink()
+    Image.fromarray(scores).save(root / "masks" / "a.tif")
+    data = folder(root, threshold=0.5)
+    assert (data[0].masks[0] == (scores >= 0.5)).all()
+    write(data, tmp_path / "out", opposite)
+    assert (np.array(Image.open(tmp_path / "out/a.tif")) == (scores < 0.5)).all()
+
+
+def test_options_of_another_kind_are_named(root):
+    with pytest.raises(ConfigError, match=r"dataset\.background is 'black'; expected auto, null"):
+        folder(root, background="black")
+    with pytest.raises(ConfigError, match=r"dataset\.orientation is 'up'"):
+        folder(root, orientation="up")
 
 
 def test_unicode_names_go_in_and_out(tmp_path):

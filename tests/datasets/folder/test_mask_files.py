@@ -114,7 +114,7 @@ def test_gray_masks_with_more_values_need_to_be_told(tmp_path):
         read_mask_file(tmp_path / "m.png")
     assert (read_mask_file(tmp_path / "m.png", threshold=128).masks == (values >= 128)).all()
     assert read_mask_file(tmp_path / "m.png", label_maps=True).labels == (*range(15, 40), 200)
-    write_binary_like(tmp_path / "m.png", tmp_path / "out.png", after())
+    write_binary_like(tmp_path / "m.png", tmp_path / "out.png", after(), threshold=128)
     assert (np.array(Image.open(tmp_path / "out.png")) == after() * 255).all()
 
 
@@ -134,7 +134,7 @@ def test_palette_images_with_labels_are_label_maps_with_255_ignored(tmp_path):
     content = read_mask_file(tmp_path / "m.png")
     assert content.labels == content.objects == (2, 15)
     assert (content.masks == np.stack([labels() == 2, labels() == 15])).all()
-    with pytest.raises(InputError, match=r"\{0, 2, 15, 255\}"):
+    with pytest.raises(InputError, match=r"4 colors of a palette, 1 of them black .*dataset\.label_maps=true"):
         read_mask_file(tmp_path / "m.png", label_maps=False)
 
 
@@ -145,6 +145,19 @@ def test_only_white_makes_255_of_a_palette_a_mask(tmp_path):
     assert read_mask_file(tmp_path / "white.png").labels is None
     assert read_mask_file(tmp_path / "voc.png").labels == ()
     assert read_mask_file(tmp_path / "voc.png").masks.shape == (0, *SIZE)
+
+
+def test_a_palette_of_grays_is_a_gray_mask(tmp_path):
+    grays = [0, 0, 0, 255, 255, 255, 128, 128, 128]
+    palette_image(before(), grays).save(tmp_path / "two.png")
+    assert (read_mask_file(tmp_path / "two.png").masks == before()).all()
+    palette_image(np.where(after(), 2, before()), grays).save(tmp_path / "three.png")
+    with pytest.raises(InputError, match=r"\{0, 128, 255\}.*dataset\.threshold"):
+        read_mask_file(tmp_path / "three.png")
+    content = read_mask_file(tmp_path / "three.png", threshold=200)
+    assert (content.masks[0] == (before() & ~after())).all()
+    write_binary_like(tmp_path / "three.png", tmp_path / "out.png", after(), threshold=200)
+    assert (np.array(Image.open(tmp_path / "out.png")) == after()).all()
 
 
 def test_a_label_map_comes_back_with_palette_and_ignored_pixels(tmp_path):

@@ -1,0 +1,73 @@
+"""Writes refined masks under the names and in the encoding of the coarse ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from samref.datasets.dataset import MaskWriter
+from samref.datasets.folder.mask_files import Values, copy_file, write_binary_like, write_labels_like
+from samref.datasets.folder.overlap import Shares, share_out
+from samref.errors import InputError
+from samref.io.images import printable
+from samref.structures import Refinement, Sample
+
+
+class FolderWriter(MaskWriter):
+    """Writes each mask file under its own name below the output, in the coarse file's encoding."""
+
+    def __init__(self, output: Path, threshold: float | None = None) -> None:
+        """Chooses where to.
+
+        Args:
+            output: folder of the refined masks.
+            threshold: by which gray masks were read.
+        """
+        self.output, self.threshold = output, threshold
+
+    def write(self, sample: Sample, refinement: Refinement) -> None:
+        """Writes one image's mask files."""
+        coarse = Path(sample.meta["coarse"])
+        for name in sample.meta["all_files"]:
+            rows = rows_of(sample, name)
+            source, target = coarse / name, self.output / name
+            if os.path.realpath(target).startswith(os.path.join(os.path.realpath(coarse), "")):
+                raise InputError(f"{printable(target)} is among the coarse masks; choose another dataset.output")
+            if np.array_equal(sample.masks[rows], refinement.masks[rows]):
+                copy_file(source, target)
+            elif sample.meta["labels"][rows[0]] is None:
+                write_binary_like(source, target, refinement.masks[rows[0]], self.threshold)
+            else:
+                self._write_labels(source, target, sample, refinement, rows)
+
+    def _write_labels(
+        self, source: Path, target: Path, sample: Sample, refinement: Refinement, rows: Sequence[int]
+    ) -> None:
+        shares = shares_of(sample, refinement, rows)
+
+        def paint(values: Values) -> None:
+            for row, mask in zip(rows, shares.masks, strict=True):
+                values[mask] = sample.meta["labels"][row]
+
+        write_labels_like(source, target, paint, sample.meta["backgrounds"][sample.meta["files"][rows[0]]])
+
+
+def rows_of(sample: Sample, name: str) -> list[int]:
+    """Which of a sample's masks are in a file."""
+    return [row for row, file in enumerate(sample.meta["files"]) if file == name]
+
+
+def shares_of(sample: Sample, refinement: Refinement, rows: Sequence[int]) -> Shares:
+    """The masks of one label map as it can hold them."""
+    name = sample.meta["files"][rows[0]]
+    return share_out(
+        sample.masks,
+        refinement,
+        rows,
+        [sample.meta["labels"][row] for row in rows],
+        sample.meta["ignored"][name],
+        sample.meta["backgrounds"][name] is not None,
+    )
