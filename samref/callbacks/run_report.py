@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,21 @@ class RunReport(Callback):
         return self.problems + self.statistics.failures
 
     def warnings(self) -> list[str]:
-        """What had to be decided about images and a person should know of."""
-        return sorted(self.statistics.warnings)
+        """What had to be decided about images and a person should know of; what is true of several, once."""
+        images: dict[str, list[str]] = defaultdict(list)
+        for image, sentence in sorted(self.statistics.warnings):
+            images[sentence].append(image)
+        sentences = [
+            f"{found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {sentence}"
+            for sentence, found in images.items()
+        ]
+        overlaps = [row["overlap"] for row in self.statistics.rows if row.get("overlap")]
+        if overlaps:
+            sentences.append(
+                f"{len(overlaps)} refined masks gave up {sum(overlaps)} px to others of their file, which holds one "
+                "label a pixel; `overlap` in samples.csv says how many each"
+            )
+        return sentences
 
     def counts(self) -> dict[str, int]:
         """`images, masks, empty, fallback, failed`, and any other flag that was raised."""

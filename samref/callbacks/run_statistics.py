@@ -22,7 +22,7 @@ class RunStatistics:
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
     images: int = 0
     flags: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
@@ -38,7 +38,8 @@ class RunStatistics:
         """
         if isinstance(sample, Failure) or refinement is None:
             return cls(failures=[sample] if isinstance(sample, Failure) else [])
-        problems, warnings = (list(sample.meta.get(key, ())) for key in ("problems", "warnings"))
+        problems = list(sample.meta.get("problems", ()))
+        warnings = [(str(sample.image_id), sentence) for sentence in sample.meta.get("warnings", ())]
         rows = sample_rows(sample, refinement, columns)
         return cls(rows, problems, warnings, 1, Counter(refinement.flags), Counter(refinement.timing))
 
@@ -63,7 +64,8 @@ class RunStatistics:
         """The statistics that `to_json` made plain."""
         failures = [Failure(image_id, reason) for image_id, reason in values["failures"]]
         flags, seconds = Counter(values["flags"]), Counter(values["seconds"])
-        return cls(values["rows"], failures, values["warnings"], values["images"], flags, seconds)
+        warnings = [(str(image), str(sentence)) for image, sentence in values["warnings"]]
+        return cls(values["rows"], failures, warnings, values["images"], flags, seconds)
 
 
 def sample_rows(sample: Sample, refinement: Refinement, columns: Mapping[str, Any]) -> list[Row]:
@@ -79,6 +81,8 @@ def sample_rows(sample: Sample, refinement: Refinement, columns: Mapping[str, An
             row["score"] = _number(refinement.scores[k])
         if refinement.reasons is not None:
             row["reason"] = refinement.reasons[k]
+        if refinement.overlap is not None:
+            row["overlap"] = int(refinement.overlap[k])
         rows.append(row | _prompt_columns(refinement, k))
     return rows
 

@@ -19,7 +19,7 @@ def run_job(cfg: DictConfig, command: str, announce: bool = True, brief: bool = 
         brief: one line in place of a table, for the jobs of a sweep.
 
     Returns:
-        A sentence on images that failed; None if all went well.
+        A sentence on images that failed, with the first reason; None if all went well.
 
     Raises:
         SamrefError: for anything the user can fix.
@@ -39,5 +39,8 @@ def run_job(cfg: DictConfig, command: str, announce: bool = True, brief: bool = 
     if not first_process():
         return None
     print_report(report, brief=brief)
-    failed = len(report["failures"])
-    return f"{failed} image{'s' * (failed > 1)} failed, see above and `failures` in report.json" if failed else None
+    failures = report["failures"]
+    if not failures:
+        return None
+    count = f"{len(failures)} images failed, first: " if len(failures) > 1 else ""
+    return f"{count}{failures[0]['reason']}; see `failures` in report.json"

@@ -75,7 +75,7 @@ def as_masks(
 
     Args:
         masks: H x W, N x H x W or N x 1 x H x W, as array, tensor (on any device, of any precision, with or without
-            gradient) or list of either; bool, 0/1, 0/255, or 0 and one other whole number. An empty list is no mask.
+            gradient) or list of either; bool, 0/1, 0/255, or 0 and one other integer. An empty list is no mask.
         original_size: (H, W) of the image.
         what: how the error calls them.
         or_size: another size that they may have.

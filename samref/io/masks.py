@@ -26,7 +26,7 @@ DARK, BRIGHT, THICK = 64, 192, 5
 # How far the channels of a gray lossy file differ.
 TINT = 24
 FULL = (1, 255, 65535)
-# From here on whole numbers are levels of gray, of which a fraction is no threshold.
+# From here on integers are levels of gray, of which a fraction is no threshold.
 FEW = 16
 _SUBFILE_TYPE = 254
 _REDUCED_OR_MASK = 1 | 4
@@ -77,7 +77,7 @@ def read_labels(path: str | Path) -> npt.NDArray[np.integer[Any]]:
     """Reads a label map: H x W integers, palette indices or gray values.
 
     Raises:
-        InputError: an unreadable file, colors without a palette, or values that are no whole numbers.
+        InputError: an unreadable file, colors without a palette, or values that are no integers.
     """
     with opened(path, "mask") as image:
         return label_values(image, path)
@@ -141,7 +141,7 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     """The values of an opened label map as H x W integers: palette indices, or the gray level of equal channels.
 
     Raises:
-        InputError: several pages, channels that differ, transparency, or values that are no whole numbers.
+        InputError: several pages, channels that differ, transparency, or values that are no integers.
     """
     demand_one_page(image, path)
     if image.mode in ("RGBA", "LA", "PA") and np.asarray(image.getchannel("A")).min(initial=255) < 255:
@@ -162,9 +162,7 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     if not np.issubdtype(values.dtype, np.integer):
         whole: npt.NDArray[np.integer[Any]] = np.rint(np.nan_to_num(values, nan=0.5)).astype(np.int32)
         if np.any(whole != values):
-            raise InputError(
-                f"mask {printable(path)} holds the values {some(np.unique(values))}; expected whole numbers"
-            )
+            raise InputError(f"mask {printable(path)} holds the values {some(np.unique(values))}; expected integers")
         return whole
     found: npt.NDArray[np.integer[Any]] = values
     return found

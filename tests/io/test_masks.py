@@ -91,7 +91,7 @@ def test_color_and_transparent_masks_are_refused(tmp_path, photo):
         read_mask(save_values(tmp_path / "m.png", photo))
     with pytest.raises(InputError, match="partly transparent"):
         read_mask(save_values(tmp_path / "n.png", np.dstack([photo, photo[..., 0]])))
-    with pytest.raises(InputError, match=r"\{0\.5\}; expected whole numbers"):
+    with pytest.raises(InputError, match=r"\{0\.5\}; expected integers"):
         read_labels(save_values(tmp_path / "f.tif", np.full(SIZE, 0.5, np.float32)))
 
 
