@@ -166,6 +166,10 @@ class MaskDataset(Dataset[Sample], ABC):
         """Makes the masks of a refinement, in place, those that the format can hold; most formats hold any.
 
         Everything after it - scores, files, reports, pictures - is of the same masks.
+
+        Args:
+            sample: of this data set.
+            refinement: of its masks, changed in place: `masks`, `flags`, `overlap`.
         """
 
     @abstractmethod

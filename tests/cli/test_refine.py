@@ -99,7 +99,7 @@ def test_images_that_failed_are_named_and_the_exit_code_says_so(tmp_path, monkey
     (tmp_path / "images" / "b.png").write_bytes(b"no image")
     assert main(["refine", "images", "masks", "out", *QUICK]) == 1
     said = capsys.readouterr()
-    assert "error: 1 image failed, see above and `failures` in report.json" in said.err
+    assert "error: image images/b.png is not an image file" in said.err and "see `failures` in report.json" in said.err
     assert "failed: b" in said.out
     assert (tmp_path / "out" / "a.png").is_file()
 
