@@ -16,15 +16,11 @@ from samref.config.compose import build, compose_config
 from samref.datasets.simulated import Defects
 from samref.errors import InputError
 from samref.io.atomic import write_png
-<<<<<<< HEAD
 from samref.io.coco_masks import decode, encode_rle
-from samref.io.images import printable, read_image, read_labels, read_mask
-from samref.refiners.grid import Grid
-=======
 from samref.io.images import printable
 from samref.io.masks import read_labels, read_mask
 from samref.io.orientation import read_image_of
->>>>>>> 1aeb41a (Masks are read by what they show, images found by names that could mean no other, photos turned as their masks were drawn; a label map holds what the report says)
+from samref.refiners.grid import Grid
 from samref.refiners.samrefiner import SAMRefiner
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray
