@@ -142,7 +142,7 @@ def test_a_file_name_that_leads_out_of_the_images_is_not_shown(tmp_path):
         path = write_json(root / "gt.json", {"images": images, "annotations": annotations, "categories": [{"id": 1}]})
         report = run_coco(root, path, "force=true")
         assert report["counts"]["images"] == 1
-        assert "image 7: ../../secret.jpg is not in" in report["failures"][0]["reason"]
+        assert f"image 7: {name} is not in" in report["failures"][0]["reason"]
 
 
 def test_names_in_lists_write_nothing_outside_the_run(tmp_path):
