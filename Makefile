@@ -5,7 +5,7 @@ SEED   ?= 0
 PY     := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test lint bench fuzz faults tables weights clean
+.PHONY: help demo app test lint bench fuzz faults tables docs weights clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ faults: $(VENV)/.dev  ## kills, full disks, cut downloads, corrupted files, a so
 
 tables: $(VENV)/.run  ## every table of the paper: paper, ours, difference, command
 	$(PY) -m samref tables
+
+docs: $(VENV)/.dev  ## the documentation as a site, in outputs/site
+	$(PY) -m mkdocs build --strict --site-dir outputs/site
 
 weights: $(VENV)/.run  ## fetch and verify the default weights
 	$(PY) -m samref weights mobile_sam
