@@ -125,7 +125,14 @@ class AveragePrecision(Metric):
         return _from_all_processes(self.results)
 
     def score(self, results: Results) -> dict[str, float]:
-        """As `compute`, of other results."""
+        """AP of other results, by the same ground truth.
+
+        Args:
+            results: COCO results, see `average_precision`.
+
+        Returns:
+            As `compute`.
+        """
         return average_precision(self.ground_truth, results, self.iou_types, self.protocol, self.image_ids)
 
     def reset(self) -> None:

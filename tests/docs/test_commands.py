@@ -96,7 +96,7 @@ def test_every_make_target_exists(command):
 def test_every_place_exists():
     missing = []
     for page, text in texts():
-        for place in re.findall(r"(?:^|[`\s])((?:samref|conf|tests|experiments|benchmarks|docs)/[\w./-]*)", text):
+        for place in re.findall(r"(?:^|[`\s])((?:samref|conf|tests|experiments|benchmarks)/[\w./-]*)", text):
             path = place.rstrip(".")
             if not (ROOT / path).exists() and not re.search(r"[A-Z]{3,}", path):
                 missing.append(f"{page.relative_to(ROOT)}: {place}")
