@@ -168,7 +168,15 @@ class Verdict:
         result.prompts = gather_prompts(mined, len(sample.masks))[rows]
 
     def source_of(self, views: Views, excavator: Excavator) -> str:
-        """The set source, or what the masks of this one image show where there are enough of them."""
+        """Where the masks of an image come from.
+
+        Args:
+            views: of the image.
+            excavator: the parameters of the prompts.
+
+        Returns:
+            The set source, or what the masks of this one image show where there are enough of them, else `auto`.
+        """
         rows = views.rows
         if self.source != AUTO or len(rows) < FEWEST:
             return self.source

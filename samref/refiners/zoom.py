@@ -66,6 +66,9 @@ class Zoom:
             masks: N x H x W bool.
             rows: of the masks that are not empty, which all are in one view.
             img_size: side of the model frame.
+
+        Returns:
+            Views that hold each of the rows once.
         """
         size = masks.shape[1], masks.shape[2]
         boxes = [tight_box(masks[row]) for row in rows]
@@ -84,6 +87,9 @@ class Zoom:
             boxes: tight boxes of N masks, image px, both ends inclusive.
             original_size: (H, W) of the image.
             img_size: side of the model frame.
+
+        Returns:
+            One window a box, image px; None where the box is refined in the image.
         """
         steps = [self._steps(box, original_size, img_size) for box in boxes]
         longest = max(original_size)
