@@ -26,7 +26,7 @@ from samref.config.validate import check_part
 from samref.errors import ConfigError, SamrefError
 
 GROUPS = ("dataset", "backbone", "prompts", "adaption", "refiner", "preset", "experiment")
-REFINER_KEYS = ("iterations", "selection", "cascade", "chunk_size")
+REFINER_KEYS = ("iterations", "selection", "cascade", "mining", "chunk_size")
 VERSION_BASE = "1.3"
 
 # Hydra's parser keeps tables that grow while it reads.

@@ -15,6 +15,8 @@ from samref.geometry.masks import MaskCrop
 from samref.geometry.resize import bilinear_matrix
 from samref.structures import BoolArray, Embedding, FloatArray, IntArray
 
+PRODUCTS = ("cosine", "dot")
+
 
 @dataclass(frozen=True)
 class BoxPrompt:
@@ -26,7 +28,8 @@ class BoxPrompt:
         max_pixels: the widest strip, image px.
         steps: rounds of expansion at most.
         strip: width of a strip as a fraction of the box's length in that direction.
-        similarity: cosine similarity from which a pixel counts as similar.
+        similarity: cosine, or dot product, from which a pixel counts as similar.
+        product: `cosine` (of the features' directions) or `dot` (Eq. 2 as printed, of the features as they are).
 
     Raises:
         ConfigError: for a lambda, a width or a number of steps outside its range.
@@ -37,8 +40,11 @@ class BoxPrompt:
     steps: int
     strip: float
     similarity: float
+    product: str = "cosine"
 
     def __post_init__(self) -> None:
+        if self.product not in PRODUCTS:
+            raise ConfigError(f"prompts.box.product is '{self.product}'; expected {' or '.join(PRODUCTS)}")
         if not 0 <= self.lam < 1:
             raise ConfigError(f"prompts.box.lam is {self.lam}; expected 0 (tight box) or a fraction below 1")
         if self.max_pixels < 1 or self.steps < 0:
@@ -147,14 +153,17 @@ class FeatureMap:
         queries: FloatArray = (flat @ self.flat.T) / flat.sum(axis=1, keepdims=True)
         return queries
 
-    def similar(self, query_map: FloatArray, query_norm: float, window: Window, threshold: float) -> BoolArray:
-        """Where `cos(q, F^) >= threshold` inside a window of the image.
+    def similar(
+        self, query_map: FloatArray, query_norm: float, window: Window, threshold: float, product: str = "cosine"
+    ) -> BoolArray:
+        """Where `cos(q, F^)`, or `q . F^`, is at least a threshold inside a window of the image.
 
         Args:
             query_map: h x w, `q . F`.
             query_norm: |q|.
             window: rows and columns of the image.
-            threshold: of the cosine.
+            threshold: of the cosine, or of the dot product.
+            product: `cosine` or `dot`.
 
         Returns:
             Bool, as large as the window.
@@ -162,6 +171,9 @@ class FeatureMap:
         linear_r, linear_c, square_r, square_c = _axis_matrices(self.original_size, self.grid)
         rows, columns = window
         dots = _sandwich(linear_r[rows], query_map, linear_c[columns])
+        if product == "dot":
+            large: BoolArray = dots >= threshold
+            return large
         squares = _sandwich(square_r[rows], self.gram, square_c[columns])
         norms = query_norm * np.sqrt(np.maximum(squares, 0.0))
         similar: BoolArray = dots >= threshold * np.maximum(norms, np.float32(1e-12))
@@ -218,7 +230,7 @@ def elastic_box(box: Box, query_map: FloatArray, query_norm: float, features: Fe
         for side, (target, window) in enumerate(_strips(box, features.original_size, prompt)):
             if target == box[side]:
                 continue
-            similar = features.similar(query_map, query_norm, window, prompt.similarity)
+            similar = features.similar(query_map, query_norm, window, prompt.similarity, prompt.product)
             if np.count_nonzero(similar) > prompt.lam * similar.size:
                 moved[side] = target
         if tuple(moved) == box:

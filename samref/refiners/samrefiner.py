@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ from samref.structures import (
 )
 
 CASCADES = ("masks", "box_then_logits", "all_then_logits")
+MININGS = ("anew", "first")
 
 
 class Refiner(Protocol):
@@ -68,6 +70,7 @@ class SAMRefiner:
         iterations: int = 1,
         selection: str = "predicted",
         cascade: str = "masks",
+        mining: str = "anew",
         chunk_size: int = 16,
     ) -> None:
         """Puts a refiner together.
@@ -80,6 +83,8 @@ class SAMRefiner:
             cascade: what later rounds prompt with (paper, Fig. 7b): `masks` (all prompts mined again from the refined
                 masks), `box_then_logits` (point and box first, later SAM's own low-resolution logits beside them) or
                 `all_then_logits` (all prompts first, later the logits in place of the Gaussian mask).
+            mining: where the points and boxes of later rounds come from: `anew` (the masks of the round before) or
+                `first` (the coarse masks, as in the first round).
             chunk_size: masks decoded together at most; bounds memory, never changes results.
 
         Raises:
@@ -89,13 +94,15 @@ class SAMRefiner:
             raise ConfigError(
                 f"refiner has iterations={iterations}, chunk_size={chunk_size}; expected at least 1 for both"
             )
+        if mining not in MININGS:
+            raise ConfigError(f"refiner.mining is '{mining}'; expected {' or '.join(MININGS)}")
         if cascade not in CASCADES:
             raise ConfigError(f"refiner.cascade is '{cascade}'; expected one of {', '.join(CASCADES)}")
         self.backbone = backbone
         self.prompts = prompts
         self.iterations = iterations
         self.selection, self._rule = selection, selection_rule(selection)
-        self.cascade = cascade
+        self.cascade, self.mining = cascade, mining
         self.chunk_size = chunk_size
         # Whether `Refinement.coarse_iou` is measured, which some guards decide by.
         self.keep_coarse_iou = False
@@ -243,9 +250,13 @@ class SAMRefiner:
             self.verdict.decide(*parts, rows, source, result, watch, self.chunk_size)
             return
         low_res: FloatArray | None = None
+        first: Prompts | None = None
         for turn in range(self.iterations):
             with watch("excavate"):
-                result.prompts = self.excavate([result.masks[row] for row in rows], embedding, turn, low_res)
+                prompts = self.excavate([result.masks[row] for row in rows], embedding, turn, low_res)
+            first = first or prompts
+            kept = self.mining == "first"
+            result.prompts = replace(first, mask_input=prompts.mask_input) if kept else prompts
             last = turn == self.iterations - 1
             low_res = self._decode_round(sample, embedding, result.prompts, rows, result, watch, last)
 

@@ -84,7 +84,7 @@ def test_memory_never_grows_with_the_resized_features():
     assert peak < 20e6, "H x W x 256 float32 would be 7 GB, and even H x W float32 28 MB"
 
 
-@pytest.mark.parametrize("options", [{"lam": -0.1}, {"lam": 1.0}, {"max_pixels": 0}, {"steps": -1}])
+@pytest.mark.parametrize("options", [{"lam": -0.1}, {"lam": 1.0}, {"max_pixels": 0}, {"steps": -1}, {"product": "sum"}])
 def test_values_without_meaning_are_refused(options):
     with pytest.raises(ConfigError, match="expected"):
         BoxPrompt(**(DEFAULT | options))
@@ -92,3 +92,16 @@ def test_values_without_meaning_are_refused(options):
 
 def test_lambda_zero_is_the_tight_box():
     assert not BoxPrompt(**(DEFAULT | {"lam": 0})).elastic
+
+
+def test_by_the_dot_product_weak_features_are_not_similar_though_they_point_the_same_way():
+    features = np.ones((2, 4, 8), dtype=np.float32)
+    features[:, :, 4:] = 0.05
+    mask = np.zeros((40, 80), dtype=bool)
+    mask[10:30, 20:40] = True
+    cosine, _ = cebox(mask, features, BoxPrompt(**(DEFAULT | {"steps": 1})))
+    assert cosine == (18, 8, 41, 31)
+    # q . F is 2 on the left; between the cells it falls to 0.95 at x = 40.
+    for similarity, right in ((0.5, 41), (1.5, 39)):
+        prompt = BoxPrompt(**(DEFAULT | {"steps": 1, "product": "dot", "similarity": similarity}))
+        assert cebox(mask, features, prompt)[0] == (18, 8, right, 31)

@@ -229,6 +229,19 @@ def test_logits_are_handed_on_whole(refiner, backbone, monkeypatch, cascade):
         assert np.array_equal(prompts.mask_input[:, 0], chosen.numpy())
 
 
+@pytest.mark.parametrize("cascade", CASCADES)
+def test_points_and_boxes_of_the_first_round_may_be_kept(refiner, backbone, monkeypatch, cascade):
+    image, masks = random_image(SIZE), disks(2)
+    kept = decoded_prompts(refiner(iterations=3, cascade=cascade, mining="first"), backbone, monkeypatch, image, masks)
+    monkeypatch.undo()
+    anew = decoded_prompts(refiner(iterations=3, cascade=cascade), backbone, monkeypatch, image, masks)
+    for prompts, _, _ in kept[1:]:
+        assert np.array_equal(prompts.boxes, kept[0][0].boxes)
+        assert np.array_equal(prompts.point_coords, kept[0][0].point_coords)
+    assert not np.array_equal(anew[1][0].boxes, anew[0][0].boxes), "else the two could not be told apart"
+    assert not np.array_equal(kept[1][0].mask_input, kept[2][0].mask_input)
+
+
 def test_oracle_selection_is_never_below_another(refiner):
     image, masks, truth = random_image(SIZE), disks(6), disks(6, seed=1)
     ious = {}
@@ -284,7 +297,9 @@ def test_times_of_all_stages_are_told(refiner):
     assert all(timing[stage] > 0 for stage in ("encode", "excavate", "decode", "postprocess"))
 
 
-@pytest.mark.parametrize("options", [{"iterations": 0}, {"chunk_size": 0}, {"cascade": "none"}, {"selection": "best"}])
+@pytest.mark.parametrize(
+    "options", [{"iterations": 0}, {"chunk_size": 0}, {"cascade": "none"}, {"mining": "never"}, {"selection": "best"}]
+)
 def test_values_without_meaning_are_refused(refiner, options):
     with pytest.raises(ConfigError, match=str(next(iter(options.values())))):
         refiner(**options)
