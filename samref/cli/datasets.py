@@ -1,5 +1,6 @@
 """`samref datasets NAME [--verify] [--download DIR] [KEY=VALUE ...]`: where data sets come from, what must lie where.
 
+`samref datasets makers` lists whose code makes the coarse masks of the paper, and by which command.
 `samref datasets cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from samref.config.nearest import did_you_mean
 from samref.datasets.sources.catalog import SOURCES, describe
+from samref.datasets.sources.coarse_masks import describe_makers
 from samref.errors import ConfigError, SamrefError
 
 
@@ -24,6 +26,9 @@ def main(words: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(words)
     if options.name == "cocofy":
         return _cocofy(options.settings)
+    if options.name == "makers":
+        print(describe_makers())
+        return 0
     if options.download is not None:
         return _download(options.name, options.download, options.only)
     if options.verify or options.all:
@@ -33,7 +38,7 @@ def main(words: Sequence[str]) -> int:
     if options.name is None:
         for name, source in SOURCES.items():
             print(f"{name:<15} {source.page}")
-        print("`samref datasets NAME` says what must lie where")
+        print("`samref datasets NAME` says what must lie where, `samref datasets makers` whose code makes coarse masks")
         return 0
     print(_origin(options.name))
     return 0
@@ -43,9 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samref datasets",
         description="Shows where a data set comes from and what must lie where; checks it; fetches what is open. "
-        "`cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories.",
+        "`makers` lists whose code makes the paper's coarse masks; `cocofy LVIS.json OUT.json` reduces LVIS ground "
+        "truth to COCO's categories.",
     )
-    parser.add_argument("name", nargs="?", help=f"a data set ({', '.join(SOURCES)}, ...), or cocofy")
+    parser.add_argument("name", nargs="?", help=f"a data set ({', '.join(SOURCES)}, ...), makers or cocofy")
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="the data set's options, such as root=DIR; files of cocofy"
     )
