@@ -10,6 +10,7 @@ import torch
 
 from samref.config.compose import compose_config
 from samref.engine import runner
+from samref.engine.inputs import named_files
 from samref.errors import ConfigError, InputError
 from samref.refiners.segrefiner.unet import DenoisingUNet
 from tests.factories import make_davis, make_davis585
@@ -82,6 +83,12 @@ def test_a_mode_follows_the_kind_of_masks(run, tmp_path):
     for report in modes.values():
         assert report["timing"]["decode"] > 0
         assert "backbone" not in report["config"]["hydra_choices"]
+
+
+@pytest.mark.parametrize("name", ["segrefiner", "crm", "bpr", "segfix"])
+def test_a_run_is_known_by_the_content_of_its_weights(name):
+    config = {"refiner": {"_target_": compose_config([f"refiner={name}"]).refiner._target_, "weights": "some/file"}}
+    assert list(named_files(config)) == [("refiner.weights", Path("some/file"))]
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

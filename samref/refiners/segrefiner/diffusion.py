@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,7 +17,8 @@ TIMES = 6
 KEPT = torch.linspace(0.8, 0, TIMES)
 KEPT_BEFORE = torch.cat([torch.ones(1), KEPT[:-1]])
 
-Uniform = Callable[[tuple[int, ...]], "npt.ArrayLike | Tensor"]
+# Arrays or tensors of a shape.
+Uniform = Callable[[tuple[int, ...]], Any]
 Draw = Callable[[tuple[int, ...]], Tensor]
 Network = Callable[[Tensor, Tensor], Tensor]
 
