@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_model_is_named_by_its_keys(hq_tiny, tmp_path):
 
 
 def test_unknown_names_are_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'backbone/vit_x'.*hq_vit_h.*mobile_sam"):
+    with pytest.raises(ConfigError, match=r"backbone=vit_x; did you mean.*hq_vit_h.*mobile_sam"):
         build_backbone("vit_x")
     with pytest.raises(ConfigError, match=r"'vit_x'.*vit_b"):
         Sam("vit_x")

@@ -21,9 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PRINTED = Path(__file__).with_name("transcription")
 COLUMNS = ("item", "command", "config", "code", "state")
 STATES = ("measured", "ready", "outside", "documented")
+TABLES = ("1", "2a", "2b", "2c", "3", "4", "5", "6a", "6b", "7", "8", "9a", "9b", "10", "11")
+FIGURES = ("1a", "1b", "2", "3a", "3b", "4", "6", "7a", "7b", "8", "9a", "9b", *map(str, range(10, 17)))
 EVERYTHING = [
-    *(f"Table {number}" for number in "1 2a 2b 2c 3 4 5 6a 6b 7 8 9a 9b 10 11".split()),
-    *(f"Fig. {number}" for number in "1a 1b 2 3a 3b 4 6 7a 7b 8 9a 9b 10 11 12 13 14 15 16".split()),
+    *(f"Table {number}" for number in TABLES),
+    *(f"Fig. {number}" for number in FIGURES),
     *("Figs. 5a to 5c", "Figs. 17 to 19", "Eq. 1", "Eq. 2", "Eq. 3", "Eq. 4", "Algorithm 1"),
 ]  # fmt: skip
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from samref.backbones.weights.checkpoint import StateDict, file_sha256, read_state_dict
 from samref.backbones.weights.store import cache_folder
@@ -233,7 +232,7 @@ def find_by_hand(name: str, weights: str | Path | None, sha256: str | None = Non
 def show_terms(entry: HandFetched) -> None:
     """Prints what a user must know of a checkpoint, once a process."""
     if entry.terms:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(entry.terms, markup=False)
+        print(entry.terms, file=sys.stderr)
 
 
 def finding(entry: HandFetched) -> tuple[bool, str]:

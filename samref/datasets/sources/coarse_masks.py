@@ -48,8 +48,8 @@ COARSE: dict[str, Maker] = {
         "github.com/chongzhou96/MaskCLIP",
         "CLIP's, converted by its tools; nothing is trained",
         "python tools/test.py CONFIG CKPT --show-dir OUT",
-        "pictures of labels, not label maps: save each image's prediction as PNG of class indices instead. SAMRefiner's "
-        "authors share theirs through issue 4 of their repository",
+        "pictures of labels, not label maps: save each image's prediction as PNG of class indices instead. "
+        "SAMRefiner's authors share theirs through issue 4 of their repository",
         "dataset=voc dataset.coarse=DIR",
     ),
     "BECO": Maker(
