@@ -64,7 +64,14 @@ class Backbone(Protocol):
         ...
 
     def encode_batch(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Embedding]:
-        """Encodes one or more images of any sizes together, which keeps an accelerator busier than one at a time."""
+        """Encodes images of any sizes together, which keeps an accelerator busier than one at a time.
+
+        Args:
+            images: one or more of H x W x 3 uint8 RGB.
+
+        Returns:
+            Their embeddings, in order.
+        """
         ...
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:

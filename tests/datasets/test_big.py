@@ -51,7 +51,7 @@ def test_a_folder_without_truth_or_none_at_all_says_what_belongs_there(tmp_path)
     with pytest.raises(DatasetError, match=r"NAME_gt\.png"):
         BigDataset(tmp_path)
     for root in (None, tmp_path / "nowhere"):
-        with pytest.raises(DatasetError, match=r"dataset\.root=DIR.*samref\.datasets big"):
+        with pytest.raises(DatasetError, match=r"dataset\.root=DIR.*samref datasets big"):
             BigDataset(root)
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from samref.backbones.tiny import TinySam
-from samref.cli import app
+from samref.cli.page import launch, make_page
 from samref.config.compose import compose_config
 from samref.engine import runner
 from tests.factories import make_davis585
@@ -106,8 +106,8 @@ def test_a_phone_needs_no_sideways_scrolling(page):
 
 @pytest.fixture(scope="module")
 def address():
-    page = app.make_page(TinySam(img_size=128, seed=0), "tiny")
-    _, url, _ = app.launch(page, prevent_thread_lock=True, quiet=True)
+    page = make_page(TinySam(img_size=128, seed=0), "tiny")
+    _, url, _ = launch(page, prevent_thread_lock=True, quiet=True)
     yield url
     page.close(verbose=False)
 

@@ -89,7 +89,7 @@ def test_two_lines_the_folder_tool_the_coco_tool_and_the_page(outside):
     assert f'\nversion = "{version}"\n' in (ROOT / "pyproject.toml").read_text()
     assert after > before
     assert codes == [0, 0]
-    assert [path.name for path in (folder / "refined").iterdir()] == ["a.png"]
+    assert [path.name for path in (folder / "refined").glob("[!.]*")] == ["a.png"]
     assert len(json.loads((folder / "refined_coco" / "pred.json").read_text())) == len(
         json.loads((folder / "pred.json").read_text())
     )
