@@ -41,8 +41,8 @@ def main(words: Sequence[str]) -> int:
     from hydra.errors import CompactHydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from samref.config.compose import known_keys
     from samref.config.mistakes import explained, in_a_sentence, normalized, unreadable
+    from samref.config.reference import known_keys
 
     parser = get_args_parser()
     parser.prog = _program()
@@ -94,13 +94,30 @@ def one_job(cfg: DictConfig) -> None:
 def _hydra(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """What `hydra.main` does, with arguments that need not be the process's."""
     from hydra import version
-    from hydra._internal.utils import _run_hydra
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import _run_hydra, create_config_search_path
+    from hydra.core.global_hydra import GlobalHydra
 
     from samref.config.compose import VERSION_BASE
     from samref.config.shipped import config_dir
 
     version.setbase(VERSION_BASE)
-    _run_hydra(arguments, parser, one_job, str(config_dir()), "config")
+    if not _is_one_job(arguments):
+        _run_hydra(arguments, parser, one_job, str(config_dir()), "config")
+        return
+    # Hydra would compose all once more, only to find out that this is no sweep.
+    try:
+        hydra = Hydra.create_main_hydra2("samref", create_config_search_path(str(config_dir())))
+        hydra.run("config", one_job, arguments.overrides)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _is_one_job(arguments: argparse.Namespace) -> bool:
+    """Whether neither a flag nor an override can ask for anything but one run: experiments may be sweeps."""
+    flagged = any(value for name, value in vars(arguments).items() if name != "overrides")
+    keys = (word.partition("=")[0].lstrip("+~") for word in arguments.overrides)
+    return not flagged and not any(key.startswith("hydra") or key == "experiment" for key in keys)
 
 
 def _raised_by_a_job(error: Exception) -> bool:

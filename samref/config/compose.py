@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from samref.config.mistakes import explained, in_a_sentence, normalized, unreadable
-from samref.config.reference import flat
+from samref.config.reference import known_keys
 from samref.config.shipped import config_dir
 from samref.config.signature import parameters
 from samref.config.validate import check_part
@@ -54,13 +54,6 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return with_choices(cfg, choices)
-
-
-def known_keys() -> list[str]:
-    """The dotted keys of the configuration as it is without overrides."""
-    cfg = OmegaConf.to_container(_loaded([]), resolve=False)
-    assert isinstance(cfg, dict)
-    return [key for key, _ in flat({str(key): value for key, value in cfg.items() if key != "hydra"})]
 
 
 def _loaded(words: Sequence[str]) -> DictConfig:
