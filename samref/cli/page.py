@@ -50,7 +50,7 @@ assert set(CONTROLS) == set(KEYS)
 
 
 def launch(page: gr.Blocks, host: str = "127.0.0.1", port: int | None = None, **options: Any) -> Any:
-    """Serves a page to this machine alone, with nothing fetched from or told to any other."""
+    """Serves a page to this machine alone, with nothing fetched from or sent to any other."""
     return page.launch(
         server_name=host, server_port=port, share=False, ssr_mode=False, run_history=False, footer_links=[],
         css="pre code {white-space: pre-wrap}",
@@ -75,7 +75,7 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
                 prompts = gr.Image(label="prompts", **plain)
             with gr.Column(scale=4, min_width=340):
                 before_after = gr.ImageSlider(label="rough | refined", format="jpeg", interactive=False, max_height=900)
-                told = gr.Markdown()
+                summary = gr.Markdown()
                 mask = gr.Image(label="refined mask, to keep", format="png", interactive=False, buttons=["download"])
             with gr.Column(scale=3, min_width=300):
                 preset = gr.Radio(list(PRESETS), value="paper", label="the paper's values, or those of its code")
@@ -84,7 +84,7 @@ def make_page(backbone: Backbone, name: str) -> gr.Blocks:
             candidates = [gr.Image(label=f"candidate {k}", min_width=240, **plain) for k in (1, 2, 3)]
             rejected = gr.Image(label="rejected", min_width=240, visible=False, **plain)
 
-        outputs = [before_after, told, mask, prompts, *candidates, rejected]
+        outputs = [before_after, summary, mask, prompts, *candidates, rejected]
         # One at a time: there is one model, and Hydra composes one configuration at a time.
         one_by_one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "show_progress": "minimal"}
 

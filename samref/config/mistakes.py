@@ -90,8 +90,8 @@ def explained(error: Exception, words: Sequence[str], known: Callable[[], Iterab
 
 def in_a_sentence(error: Exception) -> str:
     """What Hydra says over several lines, on one, without the folders it searched."""
-    told = str(error).partition("Config search path")[0]
-    lines = [line.strip() for line in told.splitlines()]
+    text = str(error).partition("Config search path")[0]
+    lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     return "; ".join(part.rstrip(".") for part in kept)
 

@@ -40,7 +40,7 @@ from samref.structures import (
 )
 
 CASCADES = ("masks", "box_then_logits", "all_then_logits")
-MININGS = ("anew", "first")
+MININGS = ("last", "first")
 
 
 class Refiner(Protocol):
@@ -70,7 +70,7 @@ class SAMRefiner:
         iterations: int = 1,
         selection: str = "predicted",
         cascade: str = "masks",
-        mining: str = "anew",
+        mining: str = "last",
         chunk_size: int = 16,
     ) -> None:
         """Puts a refiner together.
@@ -83,7 +83,7 @@ class SAMRefiner:
             cascade: what later rounds prompt with (paper, Fig. 7b): `masks` (all prompts mined again from the refined
                 masks), `box_then_logits` (point and box first, later SAM's own low-resolution logits beside them) or
                 `all_then_logits` (all prompts first, later the logits in place of the Gaussian mask).
-            mining: where the points and boxes of later rounds come from: `anew` (the masks of the round before) or
+            mining: where the points and boxes of later rounds come from: `last` (the masks of the round before) or
                 `first` (the coarse masks, as in the first round).
             chunk_size: masks decoded together at most; bounds memory, never changes results.
 

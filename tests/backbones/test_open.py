@@ -75,7 +75,7 @@ def test_a_single_run_leaves_the_disk_its_room(room):
     assert kept(49)
 
 
-def test_a_gpu_encodes_anew(room, monkeypatch):
+def test_a_gpu_encodes_again(room, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert not keeps_embeddings(compose_config(["backbone=vit_h", "backbone.device=cuda"]).backbone, 49)

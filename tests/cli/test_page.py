@@ -56,18 +56,18 @@ def test_painted_and_dropped_masks_come_back_refined(client, files):
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu", **options)
     expected = refiner.refine(files / "photo.png", rough(blob(SIZE, 0), 0)).masks[0]
     for given in ({"layers": ["strokes.png"]}, {"mask": "mask.png"}):
-        both, told, mask, prompts, *candidates, rejected = ask(client, files, **given, **{"prompts.mask.omega": 9})
+        both, summary, mask, prompts, *candidates, rejected = ask(client, files, **given, **{"prompts.mask.omega": 9})
         assert ((cv2.imread(mask, cv2.IMREAD_GRAYSCALE) > 0) == expected).all()
-        assert "**refined**" in told
-        assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in told
+        assert "**refined**" in summary
+        assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in summary
         assert all(cv2.imread(path) is not None for path in (*both, prompts, *candidates))
         assert not rejected["visible"]
         assert len(candidates) == 3
 
 
 def test_without_a_mask_the_page_says_what_to_do(client, files):
-    both, told, *pictures = ask(client, files)
-    assert told == app.HINT
+    both, summary, *pictures = ask(client, files)
+    assert summary == app.HINT
     assert not any(pictures) and not any(both or ())
 
 
@@ -75,8 +75,8 @@ def test_without_a_mask_the_page_says_what_to_do(client, files):
     ("mask", "sentence"), [("small.png", "the mask file is (47, 80)"), ("colors.png", "is a color image")]
 )
 def test_a_mask_that_does_not_fit_is_one_sentence(client, files, mask, sentence):
-    both, told, *pictures = ask(client, files, mask=mask)
-    assert sentence in told and "\n" not in told
+    both, summary, *pictures = ask(client, files, mask=mask)
+    assert sentence in summary and "\n" not in summary
     assert not any(pictures) and not any(both or ())
 
 

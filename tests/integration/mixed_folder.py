@@ -113,7 +113,7 @@ def contents(folder: Path) -> Content:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def start(data: Path, folder: Path, log: Path, told: Path) -> Any:
+def start(data: Path, folder: Path, log: Path, result_file: Path) -> Any:
     """Starts a run in a process of its own, which notes every image that it has refined.
 
     Forked, so that the seconds of imports are spent once.
@@ -142,7 +142,7 @@ def start(data: Path, folder: Path, log: Path, told: Path) -> Any:
             result: Any = runner.run(cfg)
         except BaseException:
             result = traceback.format_exc()
-        told.write_bytes(pickle.dumps(result))
+        result_file.write_bytes(pickle.dumps(result))
 
     process = get_context("fork").Process(target=work)
     process.start()
@@ -162,9 +162,9 @@ def run_whole(data: Path, folder: Path) -> tuple[dict[str, Any], Counter[str], f
     """An undisturbed run: its report, how often each image was refined, and its seconds."""
     folder.mkdir()
     clock = time.perf_counter()
-    start(data, folder, folder / "log", folder / "told").join()
+    start(data, folder, folder / "log", folder / "result_file").join()
     seconds = time.perf_counter() - clock
-    report = pickle.loads((folder / "told").read_bytes())
+    report = pickle.loads((folder / "result_file").read_bytes())
     assert isinstance(report, dict), report
     return report, Counter((folder / "log").read_text().splitlines()), seconds
 
@@ -186,12 +186,12 @@ def run_killed(
         The last run's report, and how many images were finished at each kill.
     """
     folder.mkdir()
-    log, told = folder / "log", folder / "told"
+    log, result_file = folder / "log", folder / "result_file"
     log.touch()
     progress: list[int] = []
     while True:
         before, done = len(log.read_text().splitlines()), finished(folder)
-        process = start(data, folder, log, told)
+        process = start(data, folder, log, result_file)
         if len(progress) < kills:
             # Somewhere in this kill's share of the images that are left: later ones must find some too.
             left = (images - len(done)) / (kills - len(progress))
@@ -203,8 +203,8 @@ def run_killed(
         process.join()
         again = done & set(log.read_text().splitlines()[before:])
         assert not again, f"{sorted(again)} were finished, and refined again"
-        if told.exists():
-            report = pickle.loads(told.read_bytes())
+        if result_file.exists():
+            report = pickle.loads(result_file.read_bytes())
             assert isinstance(report, dict), report
             return report, progress
         progress.append(len(finished(folder)))

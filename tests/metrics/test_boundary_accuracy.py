@@ -62,7 +62,7 @@ def test_growing_radii_equal_a_naive_evaluation_beside_the_border():
     truth[0, 4:, 1060:] = True
     masks = truth ^ (rng.random(truth.shape) < 0.1)
     assert len(set(boundary_radii(truth.shape[1:]))) == 3
-    # Far from the truth nothing counts, so the naive loop may look at the end alone, told of the whole size.
+    # Far from the truth nothing counts, so the naive loop may look at the end alone, given the whole size.
     wrong_far = masks.copy()
     wrong_far[:, :, :1000] ^= True
     value = boundary_accuracy(masks, truth)[0]

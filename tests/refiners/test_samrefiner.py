@@ -234,11 +234,11 @@ def test_points_and_boxes_of_the_first_round_may_be_kept(refiner, backbone, monk
     image, masks = random_image(SIZE), disks(2)
     kept = decoded_prompts(refiner(iterations=3, cascade=cascade, mining="first"), backbone, monkeypatch, image, masks)
     monkeypatch.undo()
-    anew = decoded_prompts(refiner(iterations=3, cascade=cascade), backbone, monkeypatch, image, masks)
+    again = decoded_prompts(refiner(iterations=3, cascade=cascade), backbone, monkeypatch, image, masks)
     for prompts, _, _ in kept[1:]:
         assert np.array_equal(prompts.boxes, kept[0][0].boxes)
         assert np.array_equal(prompts.point_coords, kept[0][0].point_coords)
-    assert not np.array_equal(anew[1][0].boxes, anew[0][0].boxes), "else the two could not be told apart"
+    assert not np.array_equal(again[1][0].boxes, again[0][0].boxes), "else the two would be the same"
     assert not np.array_equal(kept[1][0].mask_input, kept[2][0].mask_input)
 
 

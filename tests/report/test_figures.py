@@ -29,7 +29,7 @@ def cascade_runs(write_report):
     paths = [
         write_report(
             "cascade",
-            {**SETTING, "refiner.cascade": cascade, "refiner.mining": "anew", "refiner.iterations": rounds},
+            {**SETTING, "refiner.cascade": cascade, "refiner.mining": "last", "refiner.iterations": rounds},
             {"iou": value, "boundary_iou": value - 0.1},
             {"iou": 0.81, "boundary_iou": 0.71},
             finished=f"2025-06-01T12:0{rounds}:00Z",
@@ -41,7 +41,7 @@ def cascade_runs(write_report):
         **SETTING,
         "hydra_choices.backbone": "vit_b",
         "refiner.cascade": "masks",
-        "refiner.mining": "anew",
+        "refiner.mining": "last",
         "refiner.iterations": 4,
     }
     paths.append(write_report("cascade", other, {"iou": 0.99}, finished="2024-01-01T00:00:00Z"))

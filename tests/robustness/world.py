@@ -125,11 +125,11 @@ def in_child(
     if timer is not None:
         timer.start()
     with open(receive, "rb") as file:
-        told = file.read()
+        content = file.read()
     os.waitpid(child, 0)
     if timer is not None:
         timer.cancel()
-    return pickle.loads(told) if told else ("killed", None)
+    return pickle.loads(content) if content else ("killed", None)
 
 
 def make_world(folder: Path, images: int = 20) -> World:

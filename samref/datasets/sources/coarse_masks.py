@@ -56,7 +56,7 @@ COARSE: dict[str, Maker] = {
         "4, 5, 8",
         "github.com/ShenghaiRong/BECO",
         "its pseudo labels (irn_pseudo_label) are linked from its page; no network is needed",
-        "see first-stage/irn/README.md to make them anew",
+        "see first-stage/irn/README.md to make them again",
         "irn_pseudo_label/NAME.png, label PNGs",
         "dataset=voc dataset.coarse=irn_pseudo_label",
     ),
