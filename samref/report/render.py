@@ -84,7 +84,13 @@ def as_markdown(table: PublishedTable, rows: Sequence[Measured]) -> str:
         cells += [number(cost) for cost in measured.costs] if table.costs else []
         with_ = measured.measured_with or ("as the paper" if measured.runs else "")
         lines.append([*cells, with_, f"`{measured.command}`" if measured.command else ""])
-    text = [f"## {table.title}", "", *(markdown_row(line) for line in lines), "", f"Data: {table.data}"]
+    text = [
+        f"## {table.title}",
+        "",
+        *(markdown_row(line) for line in lines),
+        "",
+        "Data: " + table.data.replace("<", "&lt;"),
+    ]
     remarks = [*(f"Ratio: {ratio.sentence}." for ratio in ratios(table, rows)), *table.notes]
     text += ["", *(f"- {remark}" for remark in remarks)] if remarks else []
     return "\n".join(text) + "\n"
