@@ -51,8 +51,9 @@ bench: $(VENV)/.dev  ## speed, as ratios measured in one run
 fuzz: $(VENV)/.dev  ## 20,000 damaged files against every loader; SEED=n for others
 	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.fuzz --inputs 20000 --seed $(SEED)
 
-faults: $(VENV)/.dev  ## kills, full disks, cut downloads, corrupted files, a soak; SEED=n for other moments
+faults: $(VENV)/.dev  ## kills, edits between runs, full disks, cut downloads, corrupted files, a soak; SEED=n for others
 	OMP_NUM_THREADS=1 $(PY) -m tests.integration.mixed_folder --seed $(SEED)
+	OMP_NUM_THREADS=1 $(PY) -m tests.integration.rerun --examples 50 --seed $(SEED)
 	OMP_NUM_THREADS=1 $(PY) -m tests.robustness.faults --seed $(SEED)
 
 tables: $(VENV)/.run  ## every table of the paper: paper, ours, difference, command

@@ -132,7 +132,8 @@ def prepare(job: Job, log: ResumeLog, inputs: Inputs, output: Path | None, force
     demand_unchanged([path for path in changed if Path(path).name != job.report_path.name])
     log.begin(inputs.samples)
     job.report_path.unlink(missing_ok=True)
-    if output:
+    remove_partial(job.folder)
+    if output and job.folder not in output.parents:
         remove_partial(output)
 
 

@@ -20,6 +20,8 @@ from samref.config.compose import build
 from samref.engine.job import Job
 from samref.errors import ConfigError
 
+EXACT = (None, 32, "32", "32-true")
+
 
 def make_trainer(
     cfg: DictConfig, folder: Path, callbacks: list[Callback], device: torch.device, **options: Any
@@ -69,7 +71,7 @@ def placement(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
         device: of the model.
 
     Raises:
-        ConfigError: for a `trainer.accelerator` that names another one.
+        ConfigError: for a `trainer.accelerator` that names another one, or an arithmetic of the trainer's own.
     """
     accelerator = "gpu" if device.type == "cuda" else device.type
     wanted = str(cfg.trainer.get("accelerator", "auto")).lower()
@@ -77,6 +79,12 @@ def placement(cfg: DictConfig, device: torch.device) -> dict[str, Any]:
         raise ConfigError(
             f"trainer.accelerator is {wanted} but the model is on {device}; leave it out, for the trainer follows "
             "backbone.device"
+        )
+    precision = cfg.trainer.get("precision")
+    if precision not in EXACT:
+        raise ConfigError(
+            f"trainer.precision is {precision}; expected {EXACT[-1]}: backbone.precision decides the arithmetic of the "
+            "image encoder, and everything else is exact"
         )
     one = device.index is not None and cfg.trainer.get("devices", 1) == 1
     return {"accelerator": accelerator, **({"devices": [device.index]} if one and accelerator == "gpu" else {})}

@@ -31,6 +31,10 @@ def print_report(report: dict[str, Any], console: Console | None = None, brief: 
     rate = f", {timing['masks_per_second']:.1f} masks/s" if "masks_per_second" in timing else ""
     spent = "" if timing["total"] is None else f" in {timing['total']:.1f} s of refinement"
     console.print(f"{totals}{spent}{rate}", highlight=False)
+    if report.get("taken_up") and not report.get("reused"):
+        console.print(f"{report['taken_up']} images unchanged since an earlier run: not refined again", highlight=False)
+    if report.get("left_over"):
+        console.print(left_over_line(report["left_over"]), highlight=False, markup=False, soft_wrap=True)
     for warning in short(report.get("warnings", []), "more warnings in report.json"):
         console.print(f"  warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     for failure in report["failures"]:
@@ -48,6 +52,18 @@ def short(sentences: list[str], rest: str) -> list[str]:
     ['a', 'b']
     """
     return sentences if len(sentences) <= SHOWN else [*sentences[:SHOWN], f"{len(sentences) - SHOWN} {rest}"]
+
+
+def left_over_line(paths: list[str]) -> str:
+    """What is printed of files that earlier runs wrote and that are of no input any more.
+
+    >>> left_over_line(["out/a.png"])
+    '1 file of an earlier run is no longer of any input: out/a.png (left_over in report.json)'
+    """
+    several = len(paths) > 1
+    count, more = (f"{len(paths)} files", ", ...") if several else ("1 file", "")
+    verb = "are" if several else "is"
+    return f"{count} of an earlier run {verb} no longer of any input: {paths[0]}{more} (left_over in report.json)"
 
 
 def left_behind(report: dict[str, Any]) -> dict[str, Path]:
