@@ -76,12 +76,14 @@ def edit(data, kind, place, other, content):
 
 
 def noting(log):
-    """Notes which images are refined, by their ids, pixels and masks."""
+    """Notes which images are refined, by their ids, pixels, masks and ground truth."""
     refine = SAMRefiner.refine_sample
 
     def noted(self, sample, **options):
+        parts = (sample.image, sample.masks, sample.truth, sample.label_map)
+        content = b"".join(part.tobytes() for part in parts if part is not None)
         with log.open("a") as file:
-            file.write(f"{sample.image_id} {hash(sample.image.tobytes() + sample.masks.tobytes())}\n")
+            file.write(f"{sample.image_id} {hash(content)}\n")
         return refine(self, sample, **options)
 
     SAMRefiner.refine_sample = noted
