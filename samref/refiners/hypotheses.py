@@ -27,11 +27,13 @@ class Hypotheses:
         names: of the combinations, as in the config group `prompts`.
         prompts: all that was mined.
         candidates: of each combination.
+        image: what they make of the same masks in the image, where these are of a crop; or None.
     """
 
     names: tuple[str, ...]
     prompts: Prompts
     candidates: tuple[Candidates, ...]
+    image: Hypotheses | None = None
 
     def logits(self, row: int) -> torch.Tensor:
         """K x h x w logits of one mask, logit grid: three of each combination."""

@@ -226,7 +226,10 @@ class SAMRefiner:
                 if view.window is not None:
                     candidates = keep_candidates or view.loses_truth(sample)
                     outcome = blank(part, candidates, keep_logits, self.keep_coarse_iou)
-                self._refine_view(part, views.embedding(view), view.places, outcome, watch, source)
+                if self.verdict is not None and source is not None:
+                    self.verdict.decide(views, view, self.prompts, source, outcome, self.chunk_size)
+                else:
+                    self._rounds(part, views.embedding(view), view.places, outcome, watch)
                 view.write_back(outcome, result, sample)
                 mined.append((view.rows, view.prompts_of_image(outcome.prompts, sample, self.backbone.img_size)))
                 views.forget(view)
@@ -235,20 +238,10 @@ class SAMRefiner:
         result.timing = watch.seconds
         return result
 
-    def _refine_view(
-        self,
-        sample: Sample,
-        embedding: Embedding,
-        rows: IntArray,
-        result: Refinement,
-        watch: Stopwatch,
-        source: str | None,
+    def _rounds(
+        self, sample: Sample, embedding: Embedding, rows: IntArray, result: Refinement, watch: Stopwatch
     ) -> None:
         """Refines some masks of an image in place; `result.prompts` has theirs alone."""
-        if self.verdict is not None and source is not None:
-            parts = sample, embedding, self.backbone, self.prompts
-            self.verdict.decide(*parts, rows, source, result, watch, self.chunk_size)
-            return
         low_res: FloatArray | None = None
         first: Prompts | None = None
         for turn in range(self.iterations):

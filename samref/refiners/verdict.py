@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from samref.refiners.source import (
     estimate,
     is_box_like,
 )
-from samref.refiners.views import Views
+from samref.refiners.views import IMAGE, View, Views
 from samref.refiners.vote import SATURATION, Vote, fuse
 from samref.refiners.zoom import Zoom, choose_views
 from samref.stopwatch import Stopwatch
@@ -127,36 +128,29 @@ class Verdict:
 
     def decide(
         self,
-        sample: Sample,
-        embedding: Embedding,
-        backbone: Backbone,
+        views: Views,
+        view: View,
         excavator: Excavator,
-        rows: IntArray,
         source: str,
         result: Refinement,
-        watch: Stopwatch,
         chunk_size: int = 16,
     ) -> None:
-        """Refines the masks of one image in place.
+        """Refines the masks of one view in place.
 
         Args:
-            sample: image and coarse masks.
-            embedding: of the image.
-            backbone: the frozen model.
+            views: of the image.
+            view: one of them.
             excavator: the parameters of the prompts.
-            rows: of the masks that are refined, none of them empty.
             source: of `source_of`.
-            result: changed in place, all fields; its prompts are those of `rows` alone.
-            watch: of the refinement.
+            result: of `view.sample`, changed in place, all fields; its prompts are those of `view.places` alone.
             chunk_size: masks decoded together at most.
         """
-        result.reasons = ("",) * len(sample.masks)
-        result.scores = np.zeros(len(sample.masks), np.float32)
-        with watch("postprocess"):
-            judge = _Judge(self, sample, embedding, backbone, excavator)
-            groups = judge.grouped(rows, source)
+        watch = views.watch
+        judge = _judge(self, views, view, excavator)
+        result.reasons = ("",) * len(judge.sample.masks)
+        result.scores = np.zeros(len(judge.sample.masks), np.float32)
         mined: list[tuple[list[int], Prompts]] = []
-        for names, members in groups.items():
+        for names, members in judge.grouped(view.places, source).items():
             for start in range(0, len(members), chunk_size):
                 chunk = members[start : start + chunk_size]
                 with watch("decode"):
@@ -165,7 +159,7 @@ class Verdict:
                 with watch("postprocess"):
                     for k, row in enumerate(chunk):
                         judge.settle(found, k, row, source, result)
-        result.prompts = gather_prompts(mined, len(sample.masks))[rows]
+        result.prompts = gather_prompts(mined, len(judge.sample.masks))[view.places]
 
     def source_of(self, views: Views, excavator: Excavator) -> str:
         """Where the masks of an image come from.
@@ -203,27 +197,50 @@ class Verdict:
         for view in views:
             places = view.places[np.isin(view.rows, spread)]
             if len(places):
-                embedding = views.embedding(view)
+                judge = _judge(self, views, view, excavator)
                 with views.watch("postprocess"):
-                    judge = _Judge(self, view.sample(views.whole), embedding, views.backbone, excavator)
                     found += judge.evidence(places)
         return found
 
 
+def _judge(verdict: Verdict, views: Views, view: View, excavator: Excavator) -> _Judge:
+    """The judge of a view; where the image's own vote counts, too, with the image's judge beside it."""
+    own = verdict, view.sample(views.whole), views.embedding(view), views.backbone, excavator
+    if view.window is None or not view.with_image:
+        return _Judge(*own)
+    image = _Judge(verdict, views.whole, views.embedding(IMAGE), views.backbone, excavator)
+    return _Judge(*own, image, view)
+
+
 class _Judge:
-    """The masks of one image and what has been found out about them."""
+    """The masks of one image, or of a part of it, and what has been found out about them.
+
+    Where the part is of an image that has a judge of its own, the votes of both count alike.
+    """
 
     def __init__(
-        self, verdict: Verdict, sample: Sample, embedding: Embedding, backbone: Backbone, excavator: Excavator
+        self,
+        verdict: Verdict,
+        sample: Sample,
+        embedding: Embedding,
+        backbone: Backbone,
+        excavator: Excavator,
+        image: _Judge | None = None,
+        view: View | None = None,
     ) -> None:
         self.verdict, self.sample, self.embedding = verdict, sample, embedding
         self.backbone, self.excavator = backbone, excavator
-        self.strength = edge_strength(sample.image)
+        self.image, self.view = image, view
         grid = backbone.mask_input_size
         self.size = tuple(
             max(1, -(-length * cells // backbone.img_size))
             for length, cells in zip(embedding.input_size, grid, strict=True)
         )
+
+    @cached_property
+    def strength(self) -> FloatArray:
+        """Of the edges of what this judge sees."""
+        return edge_strength(self.sample.image)
 
     def grouped(self, rows: Iterable[int], source: str) -> dict[tuple[str, ...], list[int]]:
         """The masks by the hypotheses they need."""
@@ -248,7 +265,10 @@ class _Judge:
     def decode(self, rows: Sequence[int], names: Sequence[str]) -> Hypotheses:
         """Hypotheses of some masks."""
         masks = [self.sample.masks[row] for row in rows]
-        return decode_hypotheses(self.backbone, self.excavator, masks, self.embedding, names)
+        found = decode_hypotheses(self.backbone, self.excavator, masks, self.embedding, names)
+        if self.image is None or self.view is None:
+            return found
+        return replace(found, image=self.image.decode([int(self.view.rows[row]) for row in rows], names))
 
     def evidence(self, rows: IntArray) -> list[Evidence]:
         """What each of some masks shows of the source."""
@@ -257,7 +277,7 @@ class _Judge:
 
     def _evidence(self, found: Hypotheses, k: int, row: int) -> Evidence:
         coarse = self.sample.masks[row]
-        mask = self._upsampled(self._vote(found, k, EVIDENCE)) > 0
+        mask = self._logits(found, k, EVIDENCE)[1] > 0
         support = edge_support(self.strength, mask, coarse)
         return Evidence(
             is_box_like(coarse),
@@ -271,8 +291,7 @@ class _Judge:
         coarse = self.sample.masks[row]
         kind = self._known(row, source) or self._own(self._evidence(found, k, row))
         recipe = self.verdict.recipes[kind]
-        vote = self._vote(found, k, recipe.hypotheses)
-        logits = self._upsampled(vote)
+        vote, logits = self._logits(found, k, recipe.hypotheses)
         unaided = logits > 0
         if recipe.coarse_weight:
             share = np.where(coarse, np.float32(recipe.coarse_weight), np.float32(-recipe.coarse_weight))
@@ -302,13 +321,19 @@ class _Judge:
         """The treatment that a single mask's own evidence calls for, where no source is known."""
         return POLYGONS if evidence.supported and evidence.distance >= ROUGH_DISTANCE else NETWORK
 
+    def _logits(self, found: Hypotheses, k: int, names: Sequence[str]) -> tuple[Vote, FloatArray]:
+        """The vote on one mask, and its logits in image px, into which the image's own vote goes where there is one."""
+        vote = self._vote(found, k, names)
+        logits = full_logits(torch.from_numpy(vote.logits), self.embedding, self.backbone.img_size)
+        if found.image is None or self.image is None or self.view is None or self.view.window is None:
+            return vote, logits
+        of_image = self.image._logits(found.image, k, names)[1][self.view.window.slices]
+        return vote, np.float32(0.5) * (logits + of_image)
+
     def _vote(self, found: Hypotheses, k: int, names: Sequence[str]) -> Vote:
         places = [3 * found.names.index(name) + candidate for name in names for candidate in range(3)]
         logits, predicted = found.logits(k)[places].numpy(), found.iou_predictions(k)[places].numpy()
         return fuse(logits, predicted, (self.size[0], self.size[1]))
-
-    def _upsampled(self, vote: Vote) -> FloatArray:
-        return full_logits(torch.from_numpy(vote.logits), self.embedding, self.backbone.img_size)
 
     def _record(self, found: Hypotheses, k: int, row: int, recipe: Recipe, vote: Vote, result: Refinement) -> None:
         """Notes the highest scored candidate, the other two of its combination, and the truth's view of them."""

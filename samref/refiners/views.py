@@ -23,11 +23,13 @@ class View:
         rows: of the image's masks.
         window: the part of the image that is encoded for itself; None for the image.
         why: why it is a part, for the record.
+        with_image: whether what the model makes of the masks in the image counts as well.
     """
 
     rows: IntArray
     window: Window | None = None
     why: str = ""
+    with_image: bool = False
 
     def sample(self, whole: Sample) -> Sample:
         """The part of a sample that is refined here, with the masks of `rows` alone; the sample itself for an image."""
@@ -122,6 +124,10 @@ class View:
         return pasted
 
 
+# What `Views` calls the image where no mask is refined in it alone.
+IMAGE = View(np.empty(0, dtype=np.int64))
+
+
 class Views:
     """The views of one sample, none of which is encoded twice."""
 
@@ -154,5 +160,6 @@ class Views:
         return self._embeddings[view.window]
 
     def forget(self, view: View) -> None:
-        """Lets go of an embedding that is no longer wanted."""
-        self._embeddings.pop(view.window, None)
+        """Lets go of the embedding of a crop, which no other view wants."""
+        if view.window is not None:
+            self._embeddings.pop(view.window, None)

@@ -73,12 +73,16 @@ class Zoom:
         size = masks.shape[1], masks.shape[2]
         boxes = [tight_box(masks[row]) for row in rows]
         windows = self.windows([box for box in boxes if box is not None], size, img_size)
-        why = LARGE_IMAGE if max(size) > img_size else SMALL_OBJECT
+        large = max(size) > img_size
+        why = LARGE_IMAGE if large else SMALL_OBJECT
         groups: dict[Window | None, list[int]] = {}
         for row, window in zip(rows, windows, strict=True):
             groups.setdefault(window, []).append(int(row))
         ordered = sorted(groups, key=lambda window: (-1,) if window is None else (window.y, window.x, window.height))
-        return [View(np.array(groups[window]), window, why if window else "") for window in ordered]
+        return [
+            View(np.array(groups[window])) if window is None else View(np.array(groups[window]), window, why, not large)
+            for window in ordered
+        ]
 
     def windows(self, boxes: Sequence[Box], original_size: Size, img_size: int) -> list[Window | None]:
         """The crop of each mask, None for the image.
