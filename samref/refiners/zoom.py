@@ -4,6 +4,9 @@ SAM sees every image at one size. An object that is small there has few cells of
 also loses what the camera saw of it. A crop gives it more of both. Crops lie on a lattice and their sides go down from
 the image's longest side in steps, so that neighbors often share one, and which crop a mask gets depends on its box
 alone.
+
+In an image that the model sees at full size, what it makes of the mask there votes with the crop: the mean of both is
+better than either. In a large image the crop is better alone.
 """
 
 from __future__ import annotations
