@@ -43,6 +43,7 @@ CONTROLS: dict[str, tuple[str, ...] | tuple[str, float, float, float]] = {
     "refiner.cascade": ("what later rounds prompt with",),
     "verdict.enabled": ("verdict: candidates of several prompts vote, edges decide",),
     "zoom.enabled": ("zoom: small objects, and those of large images, in a crop around them",),
+    "clean.enabled": ("clean: no crumbs and pinholes of a few px",),
     "verdict.source": ("where the mask comes from",),
     "guard.enabled": ("guard: keep the coarse mask where the refinement is implausible",),
 }

@@ -39,7 +39,7 @@ NUMBERS = (
     "prompts.box.lam", "prompts.box.max_pixels", "prompts.box.steps", "prompts.mask.omega", "prompts.mask.gamma",
     "refiner.iterations",
 )  # fmt: skip
-SWITCHES = ("prompts.point.negative", "verdict.enabled", "zoom.enabled", "guard.enabled")
+SWITCHES = ("prompts.point.negative", "verdict.enabled", "zoom.enabled", "clean.enabled", "guard.enabled")
 KEYS = (*CHOICES, *NUMBERS, *SWITCHES)
 
 PICTURE_SIDE = 800
@@ -117,7 +117,7 @@ def make_trial(
     cfg = compose_config(_overrides(preset, settings))
     refiner: SAMRefiner = build(cfg.refiner, backbone=None, prompts=build(cfg.prompts))
     # Handed over past Hydra, which would copy it.
-    refiner.backbone, refiner.zoom = backbone, build(cfg.zoom)
+    refiner.backbone, refiner.zoom, refiner.clean = backbone, build(cfg.zoom), build(cfg.clean)
     refiner.guard, refiner.verdict = build(cfg.guard), build(cfg.verdict)
     result = refiner.refine(image, mask, keep_candidates=True)
     view, small = View.of(image, PICTURE_SIDE), View.of(image, SMALL_SIDE)

@@ -116,6 +116,7 @@ def compose_options(
     guard: bool = False,
     verdict: bool = False,
     zoom: bool = False,
+    clean: bool = False,
     overrides: Sequence[str] = (),
     **options: Any,
 ) -> DictConfig:
@@ -128,6 +129,7 @@ def compose_options(
         guard: whether implausible refinements give way to their coarse masks.
         verdict: whether it is decided mask by mask what comes out.
         zoom: whether small objects, and those of large images, are refined in crops around them.
+        clean: whether crumbs and pinholes that the model made are removed.
         overrides: more, in the command line's grammar.
         **options: keys of `refiner`.
 
@@ -136,10 +138,11 @@ def compose_options(
     """
     unknown = set(options) - set(REFINER_KEYS)
     if unknown:
-        known = ", ".join(("prompts", "preset", "guard", "verdict", "zoom", "overrides", *REFINER_KEYS))
+        known = ", ".join(("prompts", "preset", "guard", "verdict", "zoom", "clean", "overrides", *REFINER_KEYS))
         raise ConfigError(f"unknown option {', '.join(sorted(unknown))}; expected some of {known}")
     chosen = [f"backbone={backbone}", f"prompts={prompts}"]
-    chosen += [f"{part}.enabled={on}" for part, on in {"guard": guard, "verdict": verdict, "zoom": zoom}.items()]
+    switches = {"guard": guard, "verdict": verdict, "zoom": zoom, "clean": clean}
+    chosen += [f"{part}.enabled={on}" for part, on in switches.items()]
     chosen += [f"+preset={preset}"] if preset else []
     return compose_config([*chosen, *(f"refiner.{key}={value}" for key, value in options.items()), *overrides])
 

@@ -50,7 +50,6 @@ from samref.io.manifest import Manifest
 from samref.refiners.samrefiner import Refiner, SAMRefiner
 from samref.refiners.source import AUTO, Estimate, Evidence
 from samref.refiners.verdict import Verdict, estimate_source
-from samref.refiners.zoom import Zoom
 
 Report = dict[str, Any]
 INPUTS = ".inputs.json"
@@ -145,7 +144,8 @@ def _refine(cfg: DictConfig, job: Job, command: str, log: ResumeLog, given: Data
         if cfg.adaption.get("_target_"):
             adaption = adapt(cfg, job.config, refiner, samples, inputs, force=cfg.force and first_process())
             adaptor = given.manifest.digest(adaption["checkpoint"])
-        zoomed(refiner, build(cfg.zoom))
+        if isinstance(refiner, SAMRefiner):
+            refiner.zoom, refiner.clean = build(cfg.zoom), build(cfg.clean)
         known = KnownEvidence(log, inputs, adaptor) if first_process() else {}
         source = judged(refiner, build(cfg.verdict), samples, known)
         wanted = inputs.wanted(adaptor, "" if source is None else source.source)
@@ -269,12 +269,6 @@ def build_refiner(cfg: DictConfig, images: int | None = None) -> Refiner:
     wanted = inspect.signature(get_object(cfg.refiner._target_)).parameters
     refiner: Refiner = build(cfg.refiner, **{name: make() for name, make in parts.items() if name in wanted})
     return refiner
-
-
-def zoomed(refiner: Refiner, zoom: Zoom) -> None:
-    """Gives a refiner what chooses the masks that are refined in crops."""
-    if isinstance(refiner, SAMRefiner):
-        refiner.zoom = zoom
 
 
 def judged(

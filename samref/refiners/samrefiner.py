@@ -19,6 +19,7 @@ from samref.io.inputs import ImageLike, as_image_and_masks, as_masks
 from samref.prompts.excavation import PARTS, Excavator, Frame
 from samref.refiners.blank import blank
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
+from samref.refiners.clean import Clean
 from samref.refiners.guard import Guard
 from samref.refiners.hypotheses import gather_prompts
 from samref.refiners.selection import Scores, selection_rule
@@ -110,6 +111,8 @@ class SAMRefiner:
         self.verdict = None
         # What chooses the masks that are refined in crops, and the crops.
         self.zoom: Zoom | None = None
+        # What removes crumbs and pinholes.
+        self.clean: Clean | None = None
 
     @property
     def guard(self) -> Guard | None:
@@ -144,9 +147,9 @@ class SAMRefiner:
             device: `auto`, `cpu`, `cuda` or any torch device.
             **options: `prompts` (one of the seven combinations), `iterations`, `selection`, `preset`, `verdict` (True
                 decides mask by mask what comes out, as `samref refine` does), `zoom` (True refines small objects, and
-                those of large images, in crops around them, as it does too), `guard` (True keeps coarse masks whose
-                refinement is implausible), or `overrides`, a list in the command line's grammar
-                (`["prompts.mask.omega=30"]`).
+                those of large images, in crops around them, as it does too), `clean` (True removes crumbs and pinholes
+                that the model made, as it does), `guard` (True keeps coarse masks whose refinement is implausible), or
+                `overrides`, a list in the command line's grammar (`["prompts.mask.omega=30"]`).
 
         Returns:
             The refiner; `refine` does the work.
@@ -163,7 +166,7 @@ class SAMRefiner:
         model = open_backbone(cfg.backbone, device=device)
         refiner: SAMRefiner = build(cfg.refiner, backbone=model, prompts=build(cfg.prompts))
         refiner.guard = build(cfg.guard)
-        refiner.verdict, refiner.zoom = build(cfg.verdict), build(cfg.zoom)
+        refiner.verdict, refiner.zoom, refiner.clean = build(cfg.verdict), build(cfg.zoom), build(cfg.clean)
         return refiner
 
     def refine(
@@ -235,6 +238,9 @@ class SAMRefiner:
                 views.forget(view)
             if [view.window for view in views] != [None] or len(rows) < len(sample.masks):
                 result.prompts = gather_prompts(mined, len(sample.masks))
+            if self.clean is not None:
+                with watch("postprocess"):
+                    self.clean(sample.masks, result)
         result.timing = watch.seconds
         return result
 

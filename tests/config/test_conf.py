@@ -15,6 +15,7 @@ from samref.config.shipped import config_dir
 from samref.datasets.dataset import MaskDataset
 from samref.engine.runner import build_refiner
 from samref.prompts.excavation import Excavator
+from samref.refiners.clean import Clean
 from samref.refiners.guard import Guard
 from samref.refiners.verdict import Verdict
 from samref.refiners.zoom import Zoom
@@ -129,6 +130,11 @@ def test_a_verdict_is_built(option):
 @parametrize("zoom")
 def test_a_zoom_is_built(option):
     assert isinstance(build(chosen("zoom", option).zoom), Zoom)
+
+
+@parametrize("clean")
+def test_what_cleans_is_built(option):
+    assert isinstance(build(chosen("clean", option).clean), Clean)
 
 
 @parametrize("adaption")
