@@ -27,7 +27,7 @@ EVERYTHING = [
     *(f"Table {number}" for number in TABLES),
     *(f"Fig. {number}" for number in FIGURES),
     *("Figs. 5a to 5c", "Figs. 17 to 19", "Eq. 1", "Eq. 2", "Eq. 3", "Eq. 4", "Algorithm 1"),
-]  # fmt: skip
+]
 
 
 def rows():

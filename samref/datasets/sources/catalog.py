@@ -169,8 +169,18 @@ SOURCES = {
                 1_999_639_040,
                 "6cd6e144f989b92b3379bac3b3de84fd",
             ),
+            Archive(
+                "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+                "SBD, whose labels make the augmented train set of 10,582 images",
+                None,
+                "82b4d87ceb2ed10f6038a1cba92111cb",
+            ),
         ),
-        (_COARSE_VOC,),
+        (
+            _COARSE_VOC,
+            "augmented train set (dataset.split=trainaug dataset.truth=SegmentationClassAug): SBD's labels become PNGs "
+            "by samref datasets trainaug VOC2012 benchmark_RELEASE/dataset",
+        ),
         options="root={folder}/VOCdevkit/VOC2012 coarse=DIR",
     ),
     "big": Source(
