@@ -170,7 +170,7 @@ REFINERS: dict[str, Maker] = {
         "model_45705, linked from its page",
         "python test.py --clear (folders and weights as its README names them)",
         _OWN_FILES,
-        f"{_EXTERNAL} row.method=CRM",
+        f"refiner=crm (weights: samref weights crm), or {_EXTERNAL} row.method=CRM",
     ),
     "SegRefiner": Maker(
         "5, 6",
@@ -178,7 +178,7 @@ REFINERS: dict[str, Maker] = {
         "segrefiner_lr_latest.pth (COCO, LVIS), segrefiner_hr_latest.pth (BIG)",
         "tools/test.py with configs segrefiner_coco.py, segrefiner_big.py (see its README)",
         _OWN_FILES,
-        f"refiner=segrefiner refiner.weights=CKPT, or {_EXTERNAL} row.method=SegRefiner",
+        f"refiner=segrefiner (weights: samref weights segrefiner_lr), or {_EXTERNAL} row.method=SegRefiner",
     ),
     "SegFix": Maker(
         "6, 9",
@@ -186,7 +186,7 @@ REFINERS: dict[str, Maker] = {
         "offsets of the data set, or its network, linked from its page",
         "bash scripts/cityscapes/segfix/run_h_48_d_4_segfix.sh writes offsets; its script beside it applies them",
         _OWN_FILES,
-        f"{_EXTERNAL} row.method=SegFix",
+        f"refiner=segfix (weights: samref weights segfix_hrnet48), or {_EXTERNAL} row.method=SegFix",
     ),
     "BPR": Maker(
         "6",
@@ -194,7 +194,7 @@ REFINERS: dict[str, Maker] = {
         "its COCO network, linked from its page",
         "its tools/inference.sh, by data set (see its README)",
         _RESULTS,
-        f"{_EXTERNAL} row.method=BPR",
+        f"refiner=bpr (weights: samref weights bpr_hrnet18s), or {_EXTERNAL} row.method=BPR",
     ),
 }
 
