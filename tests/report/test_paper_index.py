@@ -43,6 +43,11 @@ def quoted(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
+def quoted_commands(name):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    return [command for command in quoted(text) if command.startswith("python run.py ")]
+
+
 COMMAND_LINES = sorted({command for row in ROWS for command in quoted(row["command"])})
 
 
@@ -177,3 +182,21 @@ def test_the_papers_points_of_figures_are_cells_of_its_tables():
             numbers = {key: value for key, value in row.items() if key in cell(row)}
             assert numbers
             assert numbers == {key: cell(row)[key] for key in numbers}, (name, row)
+
+
+def test_every_reading_says_what_we_took_how_to_take_the_other_and_what_it_changes():
+    text = (ROOT / "docs" / "readings.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert len(sections) >= 15
+    for section in sections:
+        title = section.partition("\n")[0]
+        for word in ("**The paper.**", "**Taken.**", "**The other reading.**", "**Measured.**"):
+            assert word in section, (title, word)
+
+
+READING_COMMANDS = sorted(set(quoted_commands("readings.md")))
+
+
+@pytest.mark.parametrize("command", READING_COMMANDS)
+def test_every_command_of_a_reading_composes(command):
+    test_every_command_composes(command)
