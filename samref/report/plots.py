@@ -97,8 +97,8 @@ def draw_overview(overview: Overview) -> Canvas:
     axes = canvas.subplots()
     for place, pair in enumerate(overview.pairs):
         for ends, height, color, who in (
-            (pair.paper, 0.16, COLORS[0], "paper"),
-            (pair.ours, -0.16, COLORS[1], "measured here (other model or data: make tables)"),
+            (pair.paper, -0.16, COLORS[0], "paper"),
+            (pair.ours, 0.16, COLORS[1], "measured here (other model or data: make tables)"),
         ):
             before, after = ends
             if before is None or after is None:
@@ -116,6 +116,7 @@ def draw_overview(overview: Overview) -> Canvas:
             )
     axes.set_yticks(range(count), [pair.name for pair in overview.pairs], fontsize=8)
     axes.invert_yaxis()
+    axes.margins(x=0.08)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("%, coarse (open) to refined (filled)")
     axes.set_title(overview.title, fontsize=10)
@@ -148,8 +149,10 @@ def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
     ticks = plotted.order("x")
     for k, series in enumerate(plotted.labels):
         ours = _at(plotted.points, series, metric, ticks)
-        axes.plot(*_pairs(ours), "o-", color=_color(k), markersize=4, label=series or "measured")
         paper = _at(plotted.figure.paper, series, metric, ticks)
+        if not (ours or paper):
+            continue
+        axes.plot(*_pairs(ours), "o-", color=_color(k), markersize=4, label=series or "measured")
         axes.plot(*_pairs(paper), "*", color=_color(k), markersize=11, markerfacecolor="none", label="paper")
     _coarse(axes, plotted, metric)
     axes.set_xticks(range(len(ticks)), ticks)
@@ -163,7 +166,8 @@ def _bars(axes: Any, plotted: Plotted, metric: str) -> None:
     for k, series in enumerate(plotted.labels):
         offset = (k - (count - 1) / 2) * width
         places, values = _pairs(_at(plotted.points, series, metric, ticks))
-        axes.bar([place + offset for place in places], values, width, color=_color(k), label=series or "measured")
+        if places:
+            axes.bar([place + offset for place in places], values, width, color=_color(k), label=series or "measured")
         places, values = _pairs(_at(plotted.figure.paper, series, metric, ticks))
         if places:
             axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
