@@ -19,11 +19,13 @@ from samref.geometry.masks import pair_iou
 from samref.io.atomic import write_png
 from samref.refiners.external import External
 from samref.report.plain import differing_keys
-from samref.report.runs import Run, as_text, read_run
+from samref.report.runs import MISSING, Run, as_text, read_run
 from samref.structures import BoolArray, Prompts, Sample
 from samref.visualization.drawing import stack_rows
 from samref.visualization.gallery_items import truth_of
 from samref.visualization.side_by_side import Refined, draw_row
+
+REFINER = "hydra_choices.refiner"
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,21 @@ def open_runs(runs: Sequence[Run], prompts: bool) -> list[Masks]:
             raise ConfigError(
                 f"{first.path.parent} and {other.path.parent} are runs of different data; expected runs of the same one"
             )
-    keys = differing_keys(runs) if len(runs) > 1 else ("hydra_choices.refiner",)
-    named = [" ".join(as_text(run.config(key)) for key in keys) for run in runs]
     return [
         Masks(run, name, _source(run), _read_prompts(run.path.with_name("samples.csv")) if prompts else {})
-        for run, name in zip(runs, named, strict=True)
+        for run, name in zip(runs, names_of(runs), strict=True)
     ]
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """What tells the runs apart: their refiners where these do, else the options in which they differ."""
+    for keys in ((REFINER,), differing_keys(runs)):
+        values = [[run.config(key) for key in keys] for run in runs]
+        # A refiner without a backbone has none to be told by.
+        names = [" ".join(as_text(value) for value in found if value is not MISSING) for found in values]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def open_dataset(run: Run) -> MaskDataset:

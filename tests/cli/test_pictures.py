@@ -96,6 +96,13 @@ def test_the_picture_has_a_row_a_mask_and_a_column_a_run(davis, capsys, monkeypa
         assert columns[1].prompts.boxes.shape == (1, 4)
 
 
+def test_runs_of_other_refiners_go_by_their_refiner(davis, tmp_path):
+    folder, runs = davis
+    other = run(tmp_path, "dataset=davis585", f"dataset.root={folder / 'davis'}", "refiner=external",
+                f"refiner.masks={runs[0]}/masks")  # fmt: skip
+    assert [one.name for one in opened([runs[0], other])[0]] == ["samrefiner", "external"]
+
+
 def test_a_row_is_drawn_with_captions(davis):
     folder, runs = davis
     assert main([runs[0], "--by", "change", "--limit", "1", "--out", str(folder / "one.png")]) == 0
