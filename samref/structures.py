@@ -176,6 +176,7 @@ class Refinement:
             where there is such a file.
         scores: N float32 in [0, 1], how much each mask is trusted, where a verdict was passed; lowest = look at first.
         rejected: by row, the H x W bool refinement that guard or verdict decided against; only `kept` masks have one.
+        origins: N names, which refiner each mask is from, where several were tried; "" for empty coarse masks.
         timing: seconds spent in `encode`, `excavate`, `decode`, `postprocess`.
     """
 
@@ -193,4 +194,5 @@ class Refinement:
     scores: FloatArray | None = None
     overlap: IntArray | None = None
     rejected: dict[int, BoolArray] = field(default_factory=dict)
+    origins: tuple[str, ...] | None = None
     timing: dict[str, float] = field(default_factory=dict)

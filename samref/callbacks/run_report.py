@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,11 @@ class RunReport(Callback):
         flags = self.statistics.flags
         known = {"images": self.statistics.images, "masks": sum(flags.values()), "failed": len(self.failures())}
         return {**known, EMPTY: flags[EMPTY], FALLBACK: flags[FALLBACK], **dict(sorted(flags.items()))}
+
+    def origins(self) -> dict[str, float] | None:
+        """Share of the masks that each of several refiners won; None where there was one."""
+        won = Counter(row["origin"] for row in self.statistics.rows if row.get("origin"))
+        return {name: count / won.total() for name, count in won.most_common()} if won else None
 
     def timing(self) -> dict[str, float | None]:
         """Seconds by stage, their total, and images and masks per second of it (no evaluation, no file access).

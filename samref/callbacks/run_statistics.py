@@ -83,6 +83,8 @@ def sample_rows(sample: Sample, refinement: Refinement, columns: Mapping[str, An
             row["reason"] = refinement.reasons[k]
         if refinement.overlap is not None:
             row["overlap"] = int(refinement.overlap[k])
+        if refinement.origins is not None:
+            row["origin"] = refinement.origins[k]
         rows.append(row | _prompt_columns(refinement, k))
     return rows
 

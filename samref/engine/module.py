@@ -48,7 +48,7 @@ class RefinementModule(LightningModule):
         if guard is not None and guard.asks_candidates() and isinstance(refiner, SAMRefiner):
             refiner.keep_coarse_iou = True
         # Registered so that each process of a run has it on its own device; the refiner uses the same object.
-        backbone = getattr(refiner, "backbone", None)
+        backbone = getattr(refiner, "backbone", None) or getattr(refiner, "network", None)
         self.backbone = backbone if isinstance(backbone, nn.Module) else None
         self.adaption: IouLora | None = None
         self.targets: TrainingTargets | None = None

@@ -144,8 +144,8 @@ def _refine(cfg: DictConfig, job: Job, command: str, log: ResumeLog, given: Data
         if cfg.adaption.get("_target_"):
             adaption = adapt(cfg, job.config, refiner, samples, inputs, force=cfg.force and first_process())
             adaptor = given.manifest.digest(adaption["checkpoint"])
-        if isinstance(refiner, SAMRefiner):
-            refiner.zoom, refiner.clean = build(cfg.zoom), build(cfg.clean)
+        if (sam := sam_of(refiner)) is not None:
+            sam.zoom, sam.clean = build(cfg.zoom), build(cfg.clean)
         known = KnownEvidence(log, inputs, adaptor) if first_process() else {}
         source = judged(refiner, build(cfg.verdict), samples, known)
         wanted = inputs.wanted(adaptor, "" if source is None else source.source)
@@ -176,6 +176,7 @@ def _refine(cfg: DictConfig, job: Job, command: str, log: ResumeLog, given: Data
         "identity": inputs.identity,
         "metrics": evaluator.scores,
         "input": dataset.unit,
+        "origins": summary.origins(),
         "counts": summary.counts(),
         "failures": [{"image": failure.image_id, "reason": failure.reason} for failure in summary.failures()],
         "warnings": [*dataset.warnings, *summary.warnings()],
@@ -271,18 +272,25 @@ def build_refiner(cfg: DictConfig, images: int | None = None) -> Refiner:
     return refiner
 
 
+def sam_of(refiner: Refiner) -> SAMRefiner | None:
+    """The refiner, or the one of its members, that verdict, zoom and clean belong to."""
+    sam = refiner if isinstance(refiner, SAMRefiner) else getattr(refiner, "sam", None)
+    return sam if isinstance(sam, SAMRefiner) else None
+
+
 def judged(
     refiner: Refiner, verdict: Verdict, samples: Samples, known: MutableMapping[int, list[Evidence]]
 ) -> Estimate | None:
     """Gives a refiner the verdict that decides about its masks, and finds out where they come from."""
-    if not isinstance(refiner, SAMRefiner):
+    sam = sam_of(refiner)
+    if sam is None:
         return None
-    refiner.verdict = verdict
-    if refiner.verdict is None:
+    sam.verdict = verdict
+    if sam.verdict is None:
         return None
     source = Estimate(verdict.source)
     if verdict.source == AUTO:
-        source = estimate_source(verdict, samples, refiner.backbone, refiner.prompts, refiner.zoom, known)
+        source = estimate_source(verdict, samples, sam.backbone, sam.prompts, sam.zoom, known)
         verdict.source = source.source
         if first_process():
             print(source.sentence())

@@ -58,9 +58,9 @@ def make_trainer(
 
 
 def device_of(refiner: Any) -> torch.device:
-    """Where a refiner's backbone is; the processor for those without one."""
-    backbone = getattr(refiner, "backbone", None)
-    return torch.device("cpu") if backbone is None else torch.device(backbone.device)
+    """Where a refiner's backbone or network is; the processor for those without one."""
+    found = getattr(getattr(refiner, "backbone", None) or refiner, "device", None)
+    return torch.device("cpu") if found is None else torch.device(found)
 
 
 def placement(cfg: DictConfig, device: torch.device) -> dict[str, Any]:

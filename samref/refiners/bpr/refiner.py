@@ -14,8 +14,8 @@ from samref.backbones.weights.checkpoint import StateDict, load_strictly
 from samref.errors import ConfigError
 from samref.refiners.bpr.network import ARCHITECTURES, Architecture, BprNetwork, architecture
 from samref.refiners.bpr.patches import averaged, network_input, patch_windows
-from samref.refiners.precision import check_precision, computing_in
-from samref.refiners.settling import Kept, MaskRefiner, blank_logits, log_odds, refine_each
+from samref.refiners.network_refiner import NetworkRefiner, check_precision
+from samref.refiners.settling import Kept, blank_logits, log_odds, refine_each
 from samref.refiners.windows import Window, chunks
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
@@ -24,7 +24,7 @@ HALF = 0.5
 SMALLEST_SIZE = 32
 
 
-class BPR(MaskRefiner):
+class BPR(NetworkRefiner):
     """BPR, mask by mask; `timing` counts the network as `decode`.
 
     Masks of images that are no larger than a patch in some direction stay as they are, where the authors' code fails.
@@ -73,11 +73,10 @@ class BPR(MaskRefiner):
             )
         if size is not None and (size < SMALLEST_SIZE or size % SMALLEST_SIZE):
             raise ConfigError(f"refiner.size is {size}; expected a multiple of {SMALLEST_SIZE}, or null")
-        self.precision, self.chunk_size, self.patch, self.iou_threshold = precision, chunk_size, patch, iou_threshold
-        self.device = resolve_device(device)
+        self.chunk_size, self.patch, self.iou_threshold = chunk_size, patch, iou_threshold
         network = load_network(weights, architecture, sha256) if network is None else network
         self.size = size or network.size
-        self.network = network.requires_grad_(False).eval().to(self.device)
+        super().__init__(network, resolve_device(device), precision)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
         """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`.
@@ -113,7 +112,7 @@ class BPR(MaskRefiner):
         for chunk in chunks(windows, self.chunk_size):
             with watch("postprocess"):
                 patches = network_input(sample.image, coarse, chunk, self.size)
-            with watch("decode"), computing_in(self.precision, self.device):
+            with watch("decode"), self.computing():
                 found.extend(self.network.probabilities(patches.to(self.device), self.patch).float().cpu().numpy())
         return found
 

@@ -18,8 +18,8 @@ from samref.backbones.weights.checkpoint import load_strictly
 from samref.errors import ConfigError
 from samref.refiners.crm.implicit import project, query
 from samref.refiners.crm.network import STRIDES, CrmNetwork
-from samref.refiners.precision import check_precision, computing_in
-from samref.refiners.settling import Kept, MaskRefiner, blank_logits, log_odds, refine_each
+from samref.refiners.network_refiner import NetworkRefiner, check_precision
+from samref.refiners.settling import Kept, blank_logits, log_odds, refine_each
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
 
@@ -37,7 +37,7 @@ LEAST_GRAY = 1024
 LOST = 2
 
 
-class CRM(MaskRefiner):
+class CRM(NetworkRefiner):
     """CRM, mask by mask; `timing` counts the features as `encode` and the implicit function as `decode`.
 
     The full image is refined, whatever its size. Masks of 4 px or fewer are kept, as the authors score them.
@@ -70,10 +70,9 @@ class CRM(MaskRefiner):
         check_precision(precision)
         if tile is not None and (tile < STRIDE or tile % STRIDE):
             raise ConfigError(f"refiner.tile is {tile}; expected a multiple of {STRIDE} px, or null for all of it")
-        self.precision, self.tile = precision, tile
-        self.device = resolve_device(device)
+        self.tile = tile
         network = load_network(weights, sha256) if network is None else network
-        self.network = network.requires_grad_(False).eval().to(self.device)
+        super().__init__(network, resolve_device(device), precision)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
         """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`.
@@ -128,7 +127,7 @@ class CRM(MaskRefiner):
         size = (round(height * scale), round(width * scale))
         with watch("encode"):
             small = [F.interpolate(x, size=size, mode="bilinear", align_corners=True) for x in (image, mask)]
-            with computing_in(self.precision, self.device):
+            with self.computing():
                 bands = self.network.features(torch.cat(small, dim=1).to(self.device), self.tile)
                 features = project(bands, self.network.imnet.first)
         with watch("decode"):

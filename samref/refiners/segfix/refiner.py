@@ -11,10 +11,10 @@ from samref.backbones.weights.by_hand import SEGFIX as FAMILY
 from samref.backbones.weights.by_hand import find_by_hand, read_for
 from samref.backbones.weights.checkpoint import StateDict, load_strictly
 from samref.errors import ConfigError
-from samref.refiners.precision import check_precision, computing_in
+from samref.refiners.network_refiner import NetworkRefiner, check_precision
 from samref.refiners.segfix.network import BACKBONES, HrNet, HrNet2x, SegFixNetwork, with_plain_norms
 from samref.refiners.segfix.offsets import Offsets, moved, normalize, offsets_of, predict, read_offsets
-from samref.refiners.settling import MaskRefiner, refine_each
+from samref.refiners.settling import refine_each
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, Refinement, Sample
 
@@ -23,7 +23,7 @@ SCALES = {"instance": 1, "semantic": 2}
 FIELDS = ("image_id", "folder", "stem")
 
 
-class SegFix(MaskRefiner):
+class SegFix(NetworkRefiner):
     """SegFix; `timing` counts the offsets, which depend on the image alone, as `encode`, moving masks as `postprocess`.
 
     There are no logits: a moved mask is looked up, and masks that do not overlap still do not once they are moved.
@@ -77,16 +77,16 @@ class SegFix(MaskRefiner):
                 "least 1 for all, or null for the last two"
             )
         _check_pattern(pattern)
-        self.precision, self.chunk_size, self.window, self.stride = precision, chunk_size, window, stride
+        self.chunk_size, self.window, self.stride = chunk_size, window, stride
         self.scale, self.pattern = scale or SCALES[mode], pattern
-        self.device = resolve_device(device)
         self.folder = None if offsets is None else Path(offsets).expanduser()
         if self.folder is not None:
             if not self.folder.is_dir():
                 raise ConfigError(f"refiner.offsets={offsets} is not there; expected a folder of MATLAB files")
+            super().__init__(None, torch.device("cpu"), precision)
             return
         network = load_network(weights, architecture, sha256) if network is None else network
-        self.network = network.requires_grad_(False).eval().to(self.device)
+        super().__init__(network, resolve_device(device), precision)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
         """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`."""
@@ -114,7 +114,7 @@ class SegFix(MaskRefiner):
             folder, _, stem = image_id.rpartition("/")
             fields = dict(zip(FIELDS, (image_id, folder, stem), strict=True))
             return read_offsets(self.folder / self.pattern.format(**fields), sample.original_size)
-        with torch.inference_mode(), computing_in(self.precision, self.device):
+        with torch.inference_mode(), self.computing():
             image = normalize(sample.image)
             return offsets_of(*predict(self.network, image, self.window, self.stride, self.chunk_size))
 

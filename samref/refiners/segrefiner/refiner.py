@@ -14,13 +14,13 @@ from samref.backbones.sam_backbone import resolve_device
 from samref.backbones.weights.by_hand import HAND_FETCHED, SEGREFINER, find_by_hand, read_for
 from samref.backbones.weights.checkpoint import file_sha256, load_strictly
 from samref.errors import ConfigError
-from samref.refiners.precision import check_precision, computing_in
+from samref.refiners.network_refiner import NetworkRefiner, check_precision
 from samref.refiners.segrefiner.diffusion import TIMES, Draw, Uniform, denoise, given_draw, seeded_draw
 from samref.refiners.segrefiner.instance import Instance
 from samref.refiners.segrefiner.mode import HALF, Mode
 from samref.refiners.segrefiner.semantic import Semantic
 from samref.refiners.segrefiner.unet import STRIDE, WIDTH, DenoisingUNet
-from samref.refiners.settling import Kept, MaskRefiner, blank_logits, log_odds, refine_each
+from samref.refiners.settling import Kept, blank_logits, log_odds, refine_each
 from samref.refiners.windows import chunks
 from samref.stopwatch import Stopwatch
 from samref.structures import BoolArray, Refinement, Sample
@@ -29,7 +29,7 @@ INSTANCE, SEMANTIC = "instance", "semantic"
 MODES = {INSTANCE: "segrefiner_lr", SEMANTIC: "segrefiner_hr"}
 
 
-class SegRefiner(MaskRefiner):
+class SegRefiner(NetworkRefiner):
     """SegRefiner, in instance or in semantic mode; `timing` counts the network as `decode`.
 
     Where the authors' code raises an error or empties a mask, the coarse mask or an earlier result stands instead:
@@ -101,10 +101,9 @@ class SegRefiner(MaskRefiner):
             if mode == INSTANCE
             else Semantic(size, fine_threshold, iou_threshold, chunk_size)
         )
-        self.seed, self.precision, self.chunk_size, self.uniform = seed, precision, chunk_size, uniform
-        self.device = resolve_device(device)
+        self.seed, self.chunk_size, self.uniform = seed, chunk_size, uniform
         network = load_network(weights, mode, width, sha256) if network is None else network
-        self.network = network.requires_grad_(False).eval().to(self.device)
+        super().__init__(network, resolve_device(device), precision)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
         """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`.
@@ -145,7 +144,7 @@ class SegRefiner(MaskRefiner):
         return self._denoise(images, shapes, (0,), seeded_draw((), self.seed))[0]
 
     def _denoise(self, images: Tensor, shapes: Tensor, times: Sequence[int], draw: Draw) -> tuple[Tensor, Tensor]:
-        with computing_in(self.precision, self.device):
+        with self.computing():
             probability, fine = denoise(self.network, images.to(self.device), shapes.to(self.device), times, draw)
         return probability.cpu(), fine.cpu()
 
