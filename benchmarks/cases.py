@@ -9,7 +9,7 @@ from samref.datasets.defects import simulate_defects
 from samref.datasets.scenes.scenes import make_scene
 from samref.structures import BoolArray, Sample
 
-SIZES = {"480p": (480, 854), "2 MP": (1224, 1632), "20 MP": (3872, 5164)}
+SIZES = {"480p": (480, 854), "2 MP": (1224, 1632), "6 MP": (2000, 3000), "20 MP": (3872, 5164)}
 PAINTED = (480, 640)  # scenes are painted at this size: what is timed depends on the number of pixels, not on detail
 
 

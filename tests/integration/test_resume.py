@@ -9,10 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from samref.config.compose import compose_config
 from samref.engine import runner
+from samref.refiners.bpr.network import BprNetwork, architecture
+from samref.refiners.crm.network import CrmNetwork
+from samref.refiners.segfix.network import HrNet2x, SegFixNetwork
+from samref.refiners.segrefiner.unet import DenoisingUNet
 from tests.factories import make_folder
 
 
@@ -76,6 +81,41 @@ def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(tmp_path
     pictures = [Path(r["folder"], "picture.png").read_bytes() for r in (report, undisturbed)]
     assert pictures[0] == pictures[1]
     assert report["left_over"] == []
+
+
+def test_a_killed_run_of_other_refiners_goes_on_with_the_same_draws(tmp_path):
+    names = [f"image{k}" for k in range(8)]
+    data = make_folder(tmp_path / "data", names=names, size=(40, 56))
+    options = best_of_all(tmp_path / "weights")
+    undisturbed = runner.run(config(tmp_path, data, "undisturbed", *options))
+    cfg = config(tmp_path, data, "killed", *options)
+    start_and_kill(cfg, tmp_path / "killed", after=3)
+    assert 3 <= len(masks(tmp_path / "killed")) < len(names), "the kill must have come in the middle"
+    report = runner.run(cfg)
+    assert report["taken_up"] >= 2
+    assert files(tmp_path / "killed") == files(tmp_path / "undisturbed")
+    assert report["origins"] == undisturbed["origins"]
+    samples = [Path(r["folder"], "samples.csv").read_text() for r in (report, undisturbed)]
+    assert samples[0] == samples[1]
+
+
+def best_of_all(folder):
+    """The overrides of a run of SegRefiner, CRM, BPR and SegFix with small random networks."""
+    folder.mkdir()
+    torch.manual_seed(0)
+    networks = {
+        "segrefiner": torch.nn.ModuleDict({"denoise_model": DenoisingUNet(32)}),
+        "crm": CrmNetwork(),
+        "bpr": BprNetwork(architecture(4, small=True, first=64)),
+        "segfix": SegFixNetwork(HrNet2x(4, first=16)),
+    }
+    options = ["refiner=best_of", f"refiner.hypotheses=[{','.join(networks)}]", "mask_kind=semantic"]
+    for name, network in networks.items():
+        torch.save(network.state_dict(), folder / f"{name}.pth")
+        options.append(f"refiner.members.{name}.weights={folder / name}.pth")
+    small = {"segrefiner.size": 32, "segrefiner.min_area": 1, "bpr.patch": 16, "bpr.size": 32}
+    options += [f"refiner.members.{key}={value}" for key, value in small.items()]
+    return [*options, "+refiner.members.segrefiner.width=32"]
 
 
 def test_finished_images_are_not_refined_again(tmp_path, monkeypatch):
