@@ -63,7 +63,7 @@ def test_an_image_is_encoded_as_sams_predictor_does(tiny, size, seed):
     predictor = predictor_of(tiny)
     predictor.set_image(image)
     embedding = tiny.encode(image)
-    torch.testing.assert_close(embedding.features, predictor.features, atol=1e-5, rtol=0)
+    torch.testing.assert_close(embedding.features, predictor.features, atol=1e-5, rtol=1e-5)
     assert (embedding.original_size, embedding.input_size) == (predictor.original_size, predictor.input_size)
 
 
