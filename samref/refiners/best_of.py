@@ -64,10 +64,18 @@ class BestOf(MaskRefiner):
         return next((member for member in self.members.values() if isinstance(member, SAMRefiner)), None)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
-        """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`.
+        """Refines the coarse masks of one image.
 
         `origins` names the refiner that each mask is from, `scores` is its mean IoU with the other hypotheses. Logits
         are the winner's own; one that leaves none gives 0 to its foreground.
+
+        Args:
+            sample: image and coarse masks; ground truth is not looked at.
+            keep_candidates: whether those of the SAMRefiner among them are wanted.
+            keep_logits: whether `Refinement.logits` is wanted.
+
+        Returns:
+            The refined masks, in the sample's order.
         """
         found = {
             name: member.refine_sample(sample, keep_candidates=keep_candidates, keep_logits=keep_logits)

@@ -29,6 +29,11 @@ CONTEXTS = (
     ("dataset=coco",),
     ("adaption=iou_lora", "logger=wandb"),
     ("refiner=dense_crf", "dataset=davis585"),
+    ("refiner=segrefiner", "dataset=big"),
+    ("refiner=crm", "dataset=big"),
+    ("refiner=bpr", "dataset=coco"),
+    ("refiner=segfix", "dataset=voc"),
+    ("refiner=best_of", "dataset=folder"),
     ("dataset=scenes", "logger=tensorboard"),
 )
 

@@ -79,9 +79,17 @@ class BPR(NetworkRefiner):
         super().__init__(network, resolve_device(device), precision)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
-        """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`.
+        """Refines the coarse masks of one image.
 
         Logits are log-odds of the network's probabilities; 0 for the coarse foreground where no patch lies.
+
+        Args:
+            sample: image and coarse masks; ground truth is not looked at.
+            keep_candidates: ignored, as there are none to choose from.
+            keep_logits: whether `Refinement.logits` is wanted.
+
+        Returns:
+            The refined masks, in the sample's order.
         """
         watch = Stopwatch(self.device)
         logits = blank_logits(sample) if keep_logits else None

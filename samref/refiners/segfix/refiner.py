@@ -89,7 +89,16 @@ class SegFix(NetworkRefiner):
         super().__init__(network, resolve_device(device), precision)
 
     def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
-        """Refines the coarse masks of one image; see `samref.refiners.samrefiner.Refiner`."""
+        """Refines the coarse masks of one image.
+
+        Args:
+            sample: image and coarse masks; ground truth is not looked at.
+            keep_candidates: ignored, as there are none to choose from.
+            keep_logits: whether `Refinement.logits` is wanted.
+
+        Returns:
+            The refined masks, in the sample's order.
+        """
         watch = Stopwatch(self.device)
         offsets: Offsets | None = None
         if sample.masks.any():
