@@ -8,8 +8,10 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import pytest
 from hypothesis import settings
 
-# How long an example takes means nothing on a busy machine.
-settings.register_profile("samref", deadline=None)
+# How long an example takes means nothing on a busy machine. The same examples at every run, so that a change is what
+# breaks a test; `--hypothesis-profile=random` looks for new ones.
+settings.register_profile("samref", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None)
 settings.load_profile("samref")
 
 

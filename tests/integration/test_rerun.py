@@ -8,7 +8,7 @@ from tests.integration.rerun import KINDS, STEPS, UNHURRIED, check
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@settings(max_examples=4, derandomize=True, **UNHURRIED)
+@settings(max_examples=4, **UNHURRIED)
 @given(steps=STEPS, verdict=st.booleans())
 def test_any_sequence_of_edits_kills_and_runs_ends_as_one_run_from_nothing(kind, steps, verdict):
     check(kind, steps, verdict)
