@@ -20,7 +20,6 @@ from samref.adaption.training_data import (
     CachedTargets,
     EpochSampler,
     PlainTargets,
-    Samples,
     TargetMasks,
     TrainingTargets,
     compute_targets,
@@ -31,7 +30,7 @@ from samref.backbones.cache.entry import BrokenEntry, read_entry, write_entry
 from samref.prompts.excavation import PARTS
 from samref.refiners.samrefiner import SAMRefiner
 from samref.refiners.verdict import Verdict
-from samref.structures import Failure
+from samref.structures import Failure, Samples
 
 STORED = ("features", "candidate_iou", "truth_iou")  # of `Targets`: what stays the same while the last layer trains
 

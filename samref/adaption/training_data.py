@@ -19,7 +19,7 @@ from samref.adaption.iou_lora import COARSE, TRUTH
 from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError, DatasetError
 from samref.refiners.samrefiner import SAMRefiner
-from samref.structures import BoolArray, Failure, Sample
+from samref.structures import BoolArray, Failure, Sample, Samples
 
 Place = tuple[int, int]
 
@@ -52,14 +52,6 @@ class TrainingTargets(Protocol):
     def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same and the candidates' IoUs with the truth, NaN where there is none: N x 3 each."""
         ...
-
-
-class Samples(Protocol):
-    """A sequence of samples; unreadable ones come as failures."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample | Failure: ...
 
 
 # What gives the masks that candidates are compared with: N x H x W bool, the sample's rows.

@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
 from samref.adaption.iou_lora import VERDICT, IouLora
 from samref.adaption.module import checkpointing, fit, judge_of, prepare_targets, rate
-from samref.adaption.training_data import Samples
 from samref.config.compose import build
 from samref.engine.inputs import Inputs, digest
 from samref.engine.job import IMMATERIAL_PARTS, RESULTS_VERSION
@@ -26,6 +25,7 @@ from samref.io.atomic import write_text
 from samref.refiners.samrefiner import Refiner, SAMRefiner
 from samref.refiners.source import AUTO
 from samref.refiners.verdict import Verdict, estimate_source
+from samref.structures import Samples
 
 KEY_LENGTH = 16
 
