@@ -87,12 +87,13 @@ def draw_similarities(refiner: PromptedRefiner, subject: Subject, others: BoolAr
         crop = crop_mask(mask)
         assert crop is not None
         drawn = with_label(drawn, view, crop.innermost, "mean" if k == 0 else f"{cosines[k]:.2f}")
-    kind = "parts of the mask" if others is None else "other masks"
-    lowest, highest = cosines[1:].min(), cosines[1:].max()
+    count, lowest, highest = len(masks) - 1, cosines[1:].min(), cosines[1:].max()
+    kinds = ("part of the mask", "parts of the mask") if others is None else ("other mask", "other masks")
+    found = f"{lowest:.2f}" if count == 1 else f"{lowest:.2f} to {highest:.2f}"
     return np.hstack(
         [
             captioned(hot, f"cosine of the mean feature, {heat.min():.2f} to {heat.max():.2f}"),
-            captioned(drawn, f"{len(masks) - 1} {kind}: {lowest:.2f} to {highest:.2f}"),
+            captioned(drawn, f"{count} {kinds[count > 1]}: {found}"),
         ]
     )
 

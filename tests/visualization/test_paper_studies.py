@@ -79,7 +79,7 @@ def test_parts_are_compared_with_the_largest_and_other_masks_with_the_subject(re
     assert captions[-1] == f"2 parts of the mask: {lowest:.2f} to {highest:.2f}"
     one = Subject(photo(SIZE, 0), blob(SIZE, 1))
     draw_similarities(refiner, one, np.stack([corner(slice(0, 9), slice(0, 9))]))
-    assert captions[-1].startswith("1 other masks")
+    assert captions[-1].startswith("1 other mask: ")
     with pytest.raises(InputError, match="one region"):
         draw_similarities(refiner, one)
 
