@@ -3,6 +3,8 @@
 `samref datasets makers` lists whose code makes the coarse masks of the paper, and by which command.
 `samref datasets trainaug VOC2012 SBD` makes VOC's augmented train set of 10,582 images.
 `samref datasets cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories.
+`samref datasets subset GT.json OUT.json [--images N] [--without FILE] [--seed K]` draws images, as train5K was drawn.
+`samref datasets mixture GT.json LABELED PSEUDO.json OUT.json` joins true masks of labeled images and pseudo masks.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ def main(words: Sequence[str]) -> int:
         return _cocofy(options.settings)
     if options.name == "trainaug":
         return _trainaug(options.settings)
+    if options.name == "subset":
+        return _subset(options)
+    if options.name == "mixture":
+        return _mixture(options.settings)
     if options.name == "makers":
         print(describe_makers())
         return 0
@@ -51,17 +57,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samref datasets",
         description="Shows where a data set comes from and what must lie where; checks it; fetches what is open. "
-        "`makers` lists whose code makes the paper's coarse masks; `cocofy LVIS.json OUT.json` reduces LVIS ground "
-        "truth to COCO's categories.",
+        "`makers` lists whose code makes the paper's coarse masks; `trainaug VOC2012 SBD` makes VOC's augmented train "
+        "set; `cocofy LVIS.json OUT.json` reduces LVIS ground truth to COCO's categories; `subset GT.json OUT.json` "
+        "draws images; `mixture GT.json LABELED PSEUDO.json OUT.json` joins true masks of the labeled images and "
+        "pseudo masks of all others.",
     )
-    parser.add_argument("name", nargs="?", help=f"a data set ({', '.join(SOURCES)}, ...), makers, trainaug or cocofy")
+    parser.add_argument("name", nargs="?", help=f"a data set ({', '.join(SOURCES)}, ...), or one of these words")
     parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="the data set's options, such as root=DIR; files of cocofy"
+        "settings", nargs="*", metavar="KEY=VALUE", help="the data set's options, such as root=DIR; or files"
     )
     parser.add_argument("--verify", action="store_true", help="check the files, and read three images")
     parser.add_argument("--all", action="store_true", help="check the files, and read every image")
     parser.add_argument("--download", type=Path, metavar="DIR", help="fetch and unpack the open archives into DIR")
     parser.add_argument("--only", nargs="+", metavar="FILE", help="archives to fetch; all of them by default")
+    parser.add_argument("--images", type=int, metavar="N", help="of a subset (5000)")
+    parser.add_argument("--without", type=Path, metavar="FILE", help="images that a subset has none of: ids, or JSON")
+    parser.add_argument("--seed", type=int, default=0, metavar="K", help="of a subset (%(default)s)")
     return parser
 
 
@@ -71,6 +82,26 @@ def _cocofy(files: Sequence[str]) -> int:
     from samref.datasets.coco.cocofied import cocofy_file
 
     print(cocofy_file(Path(files[0]), Path(files[1])))
+    return 0
+
+
+def _subset(options: argparse.Namespace) -> int:
+    if len(options.settings) != 2:
+        raise ConfigError(f"subset takes two files, GT.json and OUT.json; {len(options.settings)} were given")
+    from samref.datasets.coco.subsets import TRAIN5K, write_subset
+
+    source, target = map(Path, options.settings)
+    count = TRAIN5K if options.images is None else options.images
+    print(write_subset(source, target, count, options.without, options.seed))
+    return 0
+
+
+def _mixture(files: Sequence[str]) -> int:
+    if len(files) != 4:
+        raise ConfigError(f"mixture takes four files, GT.json, LABELED, PSEUDO.json and OUT.json; not {len(files)}")
+    from samref.datasets.coco.subsets import write_mixture
+
+    print(write_mixture(*map(Path, files)))
     return 0
 
 

@@ -15,11 +15,11 @@ from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 from torchmetrics import Metric
 
 from samref.errors import ConfigError, InputError
-from samref.metrics.coco_records import Record, federated, ground_truth_records, result_records
+from samref.metrics.coco_records import Record, federated, ground_truth_records, of_one_category, result_records
 from samref.metrics.overlap import BOUNDARY_RATIO, boundary_width
 
 NAMES = {"bbox": "ap_box", "segm": "ap_mask", "boundary": "ap_boundary"}
-PROTOCOLS = ("coco", "lvis")
+PROTOCOLS = ("coco", "lvis", "class_agnostic")
 MAX_DETECTIONS = 100  # an image: of each category in COCO's protocol, of all together in LVIS's
 
 Results = Iterable[Mapping[str, Any]]
@@ -38,13 +38,14 @@ def average_precision(
     Boundary AP takes the smaller of mask IoU and boundary IoU of each pair; a crowd region, which has no boundary of
     its own, keeps the mask IoU. The box of a result is that of its mask; its own `bbox` counts only where it has no
     mask. Under `lvis`, a category counts in an image only if it was verified there, as present or as absent, and a
-    result that matches nothing is no error where by LVIS the category is not annotated exhaustively.
+    result that matches nothing is no error where by LVIS the category is not annotated exhaustively. Under
+    `class_agnostic`, all categories are one, as for methods that find objects without naming them.
 
     Args:
         ground_truth: content or path of an annotations file (COCO, or LVIS for `lvis`).
         results: COCO results: `image_id, category_id, score` and `segmentation` in run lengths or polygons.
         iou_types: of `bbox`, `segm`, `boundary`.
-        protocol: `coco` or `lvis`.
+        protocol: `coco`, `lvis` or `class_agnostic`.
         image_ids: the images that count, for both sides; all where None.
         details: also AP at IoU 0.5 and 0.75, as `ap_mask_50`, `ap_mask_75` and so on.
 
@@ -60,6 +61,8 @@ def average_precision(
     results = list(results)
     truth, numbers = ground_truth_records(content, image_ids)
     _check_images(results, {image["id"] for image in content["images"]})
+    if protocol == "class_agnostic":
+        truth, results = of_one_category(truth, results)
     found = result_records(results, truth, numbers)
     if protocol == "lvis":
         truth, found = federated(truth, found, MAX_DETECTIONS)
@@ -91,7 +94,7 @@ class AveragePrecision(Metric):
         Args:
             ground_truth: content or path of an annotations file.
             iou_types: of `bbox`, `segm`, `boundary`.
-            protocol: `coco` or `lvis`.
+            protocol: `coco`, `lvis` or `class_agnostic`.
             image_ids: the images that count; all where None.
             **kwargs: of `torchmetrics.Metric`.
 

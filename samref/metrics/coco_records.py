@@ -15,6 +15,7 @@ from samref.io.images import MAX_PIXELS
 
 Record = dict[str, Any]
 FREQUENCIES = ("r", "c", "f")
+OBJECT = 1
 FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
 RunLengths = dict[str, Any]
 # What the evaluation looks up in each record of each part of a file.
@@ -79,6 +80,21 @@ def result_records(results: Iterable[Mapping[str, Any]], truth: Record, numbers:
         if result["image_id"] in numbers and result["category_id"] in categories
     ]
     return [_result(result, k, images[number]) for k, (result, number) in enumerate(kept, 1)]
+
+
+def of_one_category(truth: Record, results: Iterable[Mapping[str, Any]]) -> tuple[Record, list[Mapping[str, Any]]]:
+    """Ground truth and results in which all categories are the same one.
+
+    Args:
+        truth: as `ground_truth_records` returns it.
+        results: COCO results, whatever their categories.
+    """
+    category = {"category_id": OBJECT}
+    one = {
+        "annotations": [annotation | category for annotation in truth["annotations"]],
+        "categories": [{"id": OBJECT, "name": "object", "frequency": "f"}],
+    }
+    return truth | one, [{**result, **category} for result in results]
 
 
 def federated(truth: Record, results: list[Record], limit: int) -> tuple[Record, list[Record]]:

@@ -156,7 +156,7 @@ class AveragePrecisionScorer(Scorer):
 
         Args:
             ground_truth: annotations file.
-            protocol: `coco` or `lvis`.
+            protocol: `coco`, `lvis` or `class_agnostic`.
             image_ids: the images that count; all where None.
             results: the N x H x W masks of a sample as COCO results.
 

@@ -14,12 +14,13 @@ from samref.metrics.average_precision import AveragePrecision, average_precision
 from tests.metrics.coco_data import coco_data, decode, encode, lvis_data, naive_ap
 
 
-def pycocotools_ap(truth, results, iou_type, image_ids=None):
+def pycocotools_ap(truth, results, iou_type, image_ids=None, by_category=True):
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO()
         reference.dataset = copy.deepcopy(truth)
         reference.createIndex()
         evaluation = COCOeval(reference, reference.loadRes(copy.deepcopy(results)), iou_type)
+        evaluation.params.useCats = int(by_category)
         if image_ids is not None:
             evaluation.params.imgIds = sorted(image_ids)
         evaluation.evaluate()
@@ -51,6 +52,20 @@ def test_every_kind_of_ap_equals_a_naive_evaluation(seed, make):
         assert scores[name] == pytest.approx(naive_ap(truth, results, iou_type, lvis), abs=1e-9)
     assert scores["ap_boundary"] <= scores["ap_mask"]
     assert 0 < scores["ap_mask"] < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_class_agnostic_scores_are_those_without_categories_in_pycocotools(seed):
+    truth, results = coco_data(seed)
+    # Of a method that finds objects without naming them.
+    unnamed = [{**result, "category_id": 1000} for result in results]
+    found = average_precision(truth, unnamed, ("bbox", "segm"), "class_agnostic", details=True)
+    known = [{**result, "category_id": 1} for result in results]
+    for iou_type, name in (("bbox", "ap_box"), ("segm", "ap_mask")):
+        expected = pycocotools_ap(truth, known, iou_type, by_category=False)
+        assert [found[name], found[f"{name}_50"], found[f"{name}_75"]] == pytest.approx(expected, abs=1e-9)
+    assert found != average_precision(truth, known, ("bbox", "segm"), details=True)
+    assert average_precision(truth, results, ("segm",), "class_agnostic")["ap_mask"] == found["ap_mask"]
 
 
 def test_the_two_protocols_differ_where_categories_were_not_verified():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from samref.config.paths import InputFile, InputFolder, OutputFolder
-from samref.datasets.coco.records import CoarseRecords
+from samref.datasets.coco.records import CoarseRecords, category_warnings
 from samref.datasets.coco.writer import CocoWriter
 from samref.datasets.dataset import MaskDataset
 from samref.errors import DatasetError, InputError
@@ -35,7 +35,7 @@ class CocoDataset(MaskDataset):
 
     Attributes:
         protocol: `average_precision`, or `none` without ground truth.
-        eval_protocol: `coco` or `lvis`, the rules of the average precision.
+        eval_protocol: `coco`, `lvis` or `class_agnostic`, the rules of the average precision.
         ground_truth: annotations file to score against, or None.
         image_ids: ids that the run is restricted to, or None for all; the average precision must be, too.
         problems: what was found wrong before any image was read.
@@ -55,6 +55,7 @@ class CocoDataset(MaskDataset):
         split: str | None = None,
         output: OutputFolder | None = None,
         orientation: str = "auto",
+        class_agnostic: bool = False,
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -67,11 +68,14 @@ class CocoDataset(MaskDataset):
             split: `val2017` or `train2017`.
             output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
             orientation: where masks were drawn on photos with an EXIF orientation, see `read_image_of`.
+            class_agnostic: whether all categories count as one, for masks without categories (CutLER, MaskCut).
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
         """
         self.orientation = check_orientation(orientation)
+        if class_agnostic:
+            self.eval_protocol = "class_agnostic"
         images, annotations, predictions, image_ids, root = (
             None if path is None else Path(path).expanduser()
             for path in (images, annotations, predictions, image_ids, root)
@@ -105,6 +109,8 @@ class CocoDataset(MaskDataset):
         self.image_ids = self._records.wanted
         self.problems: list[Failure] = self._records.problems
         self.warnings = self._records.warnings
+        if scored and truth is not None and not class_agnostic:
+            self.warnings += category_warnings(coarse, truth)
         self._folder = ImageFolder(images)
         self._paths = self._located()
         self._ids = list(self._paths)

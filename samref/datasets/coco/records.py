@@ -51,8 +51,6 @@ class CoarseRecords:
         self._matches = self._match(record.get("image_id") for record in coarse.records if isinstance(record, dict))
         self.wanted = None if image_ids is None else self._listed(image_ids)
         self.positions = self._usable_positions()
-        if scored and truth is not None:
-            self.warnings += category_warnings(coarse, truth)
 
     def image_of(self, record: Record) -> ImageId | None:
         """The id of the image that a record is of; None if it has none."""

@@ -129,7 +129,8 @@ SOURCES = {
         ),
         (
             "coarse masks (dataset.predictions=FILE): the output of the detector or weakly supervised method to refine",
-            f"train5K (dataset.image_ids=FILE): {_AUTHORS}/19204211/instances_train2017_5K.json",
+            f"train5K (dataset.image_ids=FILE): {_AUTHORS}/19204211/instances_train2017_5K.json, or one of your own by "
+            "samref datasets subset instances_train2017.json OUT.json --without LABELED",
         ),
     ),
     "lvis": Source(

@@ -83,7 +83,7 @@ COARSE: dict[str, Maker] = {
         "none published: the supervised model of 1, 5 or 10 % of the labels is trained first (mmdetection 2.18)",
         "python scripts/coco/prepare_coco_data.py --percent 5 --seed 1, then bash scripts/coco/extract_pl.sh 8 "
         "RESULT.pkl PSEUDO.json",
-        "PSEUDO.json, COCO annotations of the images without labels",
+        "PSEUDO.json, COCO annotations of the images without labels; instances_train2017.1@5.json has the labeled ones",
         f"{_COCO} dataset.annotations=instances_train2017_5K.json dataset.image_ids=instances_train2017_5K.json "
         "row.method=NB",
     ),
@@ -92,7 +92,8 @@ COARSE: dict[str, Maker] = {
         "github.com/clovaai/PointWSSIS",
         "teacher, MaskRefineNet, and pseudo labels as json for 1 to 50 % of the labels: linked from its page",
         "bash scripts/coco_5p.sh (third step; or its published json)",
-        "instances_train2017_5p_sw.json, COCO annotations; those without MaskRefineNet are the coarser ones",
+        "instances_train2017_5p_sw.json, COCO annotations, with the true masks of the labeled images (..._5p_s.json); "
+        "those without MaskRefineNet are the coarser ones",
         f"{_COCO} dataset.annotations=instances_train2017_5K.json dataset.image_ids=instances_train2017_5K.json "
         "row.method=PointWSSIS",
     ),
@@ -103,7 +104,7 @@ COARSE: dict[str, Maker] = {
         "cd maskcut && python maskcut.py --vit-arch base --patch-size 8 --tau 0.15 --fixed_size 480 --N 3 "
         "--dataset-path IMAGES --out-dir OUT, then merge_jsons.py",
         "COCO annotations of one class: the coarse masks are MaskCut's, the network trained on them is CutLER",
-        _COCO,
+        f"{_COCO} dataset.class_agnostic=true",
     ),
     "MaskRCNN": Maker(
         "5, 6",

@@ -48,6 +48,22 @@ def test_a_sample_is_an_image_with_all_its_masks(coco):
     assert (data.protocol, data.eval_protocol, data.ground_truth) == ("average_precision", "coco", coco.annotations)
 
 
+def test_without_categories_all_objects_are_one_kind(coco):
+    unnamed = [{**one, "category_id": 500} for one in coco.results]
+    write_json(coco.predictions, unnamed)
+    by_category, agnostic = dataset(coco), dataset(coco, class_agnostic=True)
+    assert any("count nowhere" in warning for warning in by_category.warnings)
+    assert not agnostic.warnings
+    assert agnostic.eval_protocol == "class_agnostic"
+    scores = []
+    for data in (by_category, agnostic):
+        scorer = data.scorer()
+        for sample in data:
+            scorer.coarse.update(data.results(sample, sample.masks))
+        scores.append(scorer.coarse.compute()["ap_mask"])
+    assert scores[0] == 0 < scores[1]
+
+
 def test_a_root_and_a_split_are_enough(coco):
     data = CocoDataset(root=coco.root, split="val2017")
     assert data.ground_truth == coco.annotations
