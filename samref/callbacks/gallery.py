@@ -129,15 +129,11 @@ class Selection:
 
     def _leads(self, name: str, rank: Rank) -> bool:
         entries = self.leaders[name]
-        return len(entries) < self._room(name) or rank < entries[-1][0]
+        return len(entries) < self.count or rank < entries[-1][0]
 
     def _insert(self, name: str, rank: Rank, candidate: Candidate) -> None:
         insort(self.leaders[name], (rank, candidate), key=lambda entry: entry[0])
-        del self.leaders[name][self._room(name) :]
-
-    def _room(self, name: str) -> int:
-        # No group but the random one, which fills up, ever has more than half the page.
-        return self.count if name == RANDOM else max(1, self.count // 2)
+        del self.leaders[name][self.count :]
 
 
 class Gallery(Callback):
@@ -159,7 +155,9 @@ class Gallery(Callback):
             taken_up: images that earlier runs have refined.
         """
         if isinstance(count, bool) or count < 1:
-            raise ConfigError(f"callbacks.gallery is {count}; expected how many masks it shows, or 0 for no gallery")
+            raise ConfigError(
+                f"callbacks.gallery.count is {count}; expected how many masks it shows, or callbacks.gallery=null"
+            )
         self.path, self.heading, self.taken_up = folder / "gallery.html", heading, taken_up or TakenUp()
         self.selection = Selection(count, seed)
 

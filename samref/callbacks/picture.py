@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.outcome import Outcome
 from samref.callbacks.taken_up import TakenUp
+from samref.errors import ConfigError
 from samref.io.atomic import write_png
 from samref.structures import BoolArray, Refinement, Sample
 from samref.visualization.drawing import Canvas, View, captioned, outlined, stack_rows
@@ -30,6 +31,8 @@ class Picture(Callback):
             count: images at most.
             taken_up: images that earlier runs have refined.
         """
+        if isinstance(count, bool) or count < 1:
+            raise ConfigError(f"callbacks.picture.count is {count}; expected how many images it shows, or no picture")
         self.path, self.count, self.taken_up = folder / "picture.png", count, taken_up or TakenUp()
         self.rows: dict[Hashable, Canvas] = {}
 

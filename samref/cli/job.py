@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
 from samref.config.check import check_paths
+from samref.errors import ConfigError
 
 
-def run_job(cfg: DictConfig, command: str, announce: bool = True, brief: bool = False) -> str | None:
+class Ended(NamedTuple):
+    """How a job ended.
+
+    Attributes:
+        sentence: on images that failed, with the first reason; None if all went well.
+        number: that a sweeper optimizes; None where nothing is scored, and in helping processes.
+    """
+
+    sentence: str | None
+    number: float | None
+
+
+def run_job(
+    cfg: DictConfig, command: str, announce: bool = True, brief: bool = False, folder: Path | None = None
+) -> Ended:
     """Runs one job and prints what came out.
 
     Args:
@@ -17,9 +35,10 @@ def run_job(cfg: DictConfig, command: str, announce: bool = True, brief: bool = 
         command: what the user typed, for the report.
         announce: whether to say at once what is being loaded.
         brief: one line in place of a table, for the jobs of a sweep.
+        folder: for the results; None: one below `paths.outputs` that is named by the options.
 
     Returns:
-        A sentence on images that failed, with the first reason; None if all went well.
+        How it ended.
 
     Raises:
         SamrefError: for anything the user can fix.
@@ -35,12 +54,34 @@ def run_job(cfg: DictConfig, command: str, announce: bool = True, brief: bool = 
     from samref.engine.runner import run
     from samref.report.screen import print_report
 
-    report = run(cfg, command)
+    report = run(cfg, command, folder)
     if not first_process():
-        return None
+        return Ended(None, None)
     print_report(report, brief=brief)
+    number = optimized(report["metrics"], cfg.optimized_metric)
     failures = report["failures"]
     if not failures:
-        return None
+        return Ended(None, number)
     count = f"{len(failures)} images failed, first: " if len(failures) > 1 else ""
-    return f"{count}{failures[0]['reason']}; see `failures` in report.json"
+    return Ended(f"{count}{failures[0]['reason']}; see `failures` in report.json", number)
+
+
+def optimized(metrics: Mapping[str, Mapping[str, float]], name: str | None) -> float | None:
+    """The number that a sweeper optimizes.
+
+    Args:
+        metrics: of a report.
+        name: such as `refined.iou`; None: the first of the refined masks.
+
+    Raises:
+        ConfigError: if there is no metric of this name.
+
+    >>> optimized({"coarse": {"iou": 0.5}, "refined": {"iou": 0.75}}, None)
+    0.75
+    """
+    known = {f"{part}.{key}": value for part, values in metrics.items() for key, value in values.items()}
+    if name is None:
+        return next(iter(metrics.get("refined", {}).values()), None)
+    if name not in known:
+        raise ConfigError(f"optimized_metric is {name}; expected {' or '.join(known) or 'null, for nothing is scored'}")
+    return known[name]

@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
 
     paths = [f"dataset.{key}={quoted(os.path.expanduser(path))}" for key, path in task.options.items()]
     cfg = compose_config([f"dataset={task.dataset}", "name=refine", *paths, *task.overrides])
-    sentence = run_job(cfg, shlex.join(["samref", "refine", *words]))
+    sentence = run_job(cfg, shlex.join(["samref", "refine", *words])).sentence
     if sentence is not None:
         print(f"error: {sentence}", file=sys.stderr)
     return 0 if sentence is None else 1

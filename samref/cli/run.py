@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os.path import expanduser
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 HELP = ("-h", "--help")
+RUN_DIR = "hydra.run.dir"
+UNCHOSEN = "."  # its value in conf/config.yaml
 
 
 def main(words: Sequence[str]) -> int:
@@ -65,8 +67,8 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def one_job(cfg: DictConfig) -> None:
-    """What Hydra runs once, or once for each job of a sweep."""
+def one_job(cfg: DictConfig) -> float | None:
+    """What Hydra runs once, or once for each job of a sweep. Returns the number that a sweeper optimizes."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import CompactHydraException
     from hydra.types import RunMode
@@ -78,8 +80,11 @@ def one_job(cfg: DictConfig) -> None:
     sweep = context.mode == RunMode.MULTIRUN
     command = " ".join([_program(), *context.overrides.task])
     first = not sweep or context.job.num == 0
+    number = None
     try:
-        sentence = run_job(with_choices(cfg, context.runtime.choices), command, announce=first, brief=sweep)
+        composed = with_choices(cfg, context.runtime.choices)
+        folder = None if sweep else _chosen_folder(context.run.dir, context.overrides.hydra)
+        sentence, number = run_job(composed, command, announce=first, brief=sweep, folder=folder)
     except SamrefError as error:
         sentence = str(error)
     if sentence is not None and sweep:
@@ -89,6 +94,13 @@ def one_job(cfg: DictConfig) -> None:
         # Hydra would print an exception in its own way first.
         print(f"error: {sentence}", file=sys.stderr)
         sys.exit(1)
+    return number
+
+
+def _chosen_folder(run_dir: str, overrides: Iterable[str]) -> Path | None:
+    """The folder that the user chose for a single run's results, or None."""
+    typed = any(word.partition("=")[0] == RUN_DIR for word in overrides)
+    return Path(run_dir) if typed or run_dir != UNCHOSEN else None
 
 
 def _hydra(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -58,8 +58,9 @@ def run_help(words: Sequence[str]) -> str:
     chosen = {str(key): str(value) for key, value in cfg.hydra_choices.items()}
     parts = [USAGE, "Groups (the option that is chosen now stands first):", *_groups(meanings, chosen)]
     for group in dict.fromkeys(["dataset", *named]):
-        option = chosen.get(group, "default")
-        parts += ["", f"Keys of {group}={option}:", *_keys(group, option, settings)]
+        names = _options(group, chosen, settings)
+        title = f"{group}={','.join(names)}" if names else group
+        parts += ["", f"Keys of {title}:", *_keys(group, names, settings)]
     others = [group for group in meanings if group in settings and group not in ("dataset", *named)]
     more = f"The keys of {', '.join(others)}, and of another data set: samref run --help {' '.join(others[1:3])} "
     parts += ["", "Keys of the run itself:", *_described(run_keys(), settings)]
@@ -74,17 +75,26 @@ def _groups(meanings: Mapping[str, str], chosen: Mapping[str, str]) -> Iterator[
         yield from _wrapped(" | ".join(listed), " " * (GROUP_WIDTH + 2))
 
 
-def _keys(group: str, option: str, settings: Mapping[str, object]) -> Iterator[str]:
+def _options(group: str, chosen: Mapping[str, str], settings: Mapping[str, object]) -> list[str]:
+    """The options a group was composed from: several loggers can be chosen, each under its own name."""
+    if group in chosen:
+        return [chosen[group]]
     node = settings.get(group)
-    comments = option_keys(group, option)
-    keys = [key for key, _ in flat(node)] if isinstance(node, Mapping) else []
+    named = [name for name in options(group) if isinstance(node, Mapping) and name in node]
+    return named or [name for name in ("default", "none") if name in options(group)]
+
+
+def _keys(group: str, names: Sequence[str], settings: Mapping[str, object]) -> Iterator[str]:
+    node = settings.get(group)
+    comments = {key: comment for name in names for key, comment in option_keys(group, name).items()}
+    keys = [key.partition(".")[2] for key, _ in flat({group: node})] if node and isinstance(node, Mapping) else []
     parents = [key for key, comment in comments.items() if comment and any(k.startswith(f"{key}.") for k in keys)]
     rows = sorted({*keys, *parents}, key=lambda key: [*comments, *keys].index(key))
     yield from _described({f"{group}.{key}": comments.get(key, "") for key in rows}, settings)
 
 
 def _described(comments: Mapping[str, str], settings: Mapping[str, object]) -> Iterator[str]:
-    values = dict(flat(settings))
+    values = {key: value for key, value in flat(settings) if not (value and isinstance(value, Mapping))}
     for key, comment in comments.items():
         yield from _row(f"  {key}={_shown(values[key])}" if key in values else f"  {key}:", comment, KEY_WIDTH)
 

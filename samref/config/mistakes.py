@@ -98,6 +98,7 @@ def in_a_sentence(error: Exception) -> str:
 
 def _no_option(path: str, there: Sequence[str]) -> str:
     group, _, option = path.rpartition("/")
+    there = there or options(group)  # of one among several, Hydra does not say
     hint = did_you_mean(option, there, f"{group}={{}}")
     return f"there is no {group}={option}; {f'{hint} ' if hint else ''}expected one of {', '.join(there)}"
 

@@ -119,11 +119,15 @@ def _joined(comments: list[str], key: str) -> str:
 
 
 def flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted keys and values of a tree of settings; keys that begin with `_` are left out."""
+    """Dotted keys and values of a tree of settings; keys that begin with `_` are left out.
+
+    A part without keys of its own inside a group counts as a value: `callbacks.progress=null` leaves it out.
+    """
     for key, value in tree.items():
         if str(key).startswith(PRIVATE):
             continue
-        if isinstance(value, Mapping) and value:
+        is_part = isinstance(value, Mapping) and all(str(inner).startswith(PRIVATE) for inner in value)
+        if isinstance(value, Mapping) and not (is_part and prefix) and value:
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -30,14 +30,7 @@ class RunOptions(TypedDict):
     save_masks: bool
     save_candidates: bool
     force: bool
-
-
-class CallbackOptions(TypedDict):
-    """Options of the group `callbacks`, which is a choice among parts and no part itself."""
-
-    progress: bool
-    picture: int
-    gallery: int
+    optimized_metric: str | None
 
 
 class PathOptions(TypedDict):
@@ -46,7 +39,7 @@ class PathOptions(TypedDict):
     outputs: str
 
 
-NOT_NEGATIVE = ("seed", "num_workers", "callbacks.picture", "callbacks.gallery")
+NOT_NEGATIVE = ("seed", "num_workers")
 SEEDS = 2**32
 
 
@@ -59,7 +52,7 @@ def check_run_options(cfg: DictConfig) -> None:
     Raises:
         ConfigError: for the first that is of another kind or out of range.
     """
-    for node, options in ((cfg, RunOptions), (cfg.callbacks, CallbackOptions), (cfg.paths, PathOptions)):
+    for node, options in ((cfg, RunOptions), (cfg.paths, PathOptions)):
         hints = get_type_hints(options)
         if missing := [key for key in hints if key not in node]:
             raise ConfigError(f"{node._get_full_key(missing[0])} is missing; leave it in the configuration")
@@ -105,8 +98,12 @@ def check_kinds(node: DictConfig, hints: dict[str, Any]) -> None:
         value = node[key]
         if not any(_is(value, kind) for kind in kinds):
             expected = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
-            shown = "null" if value is None else repr(value) if isinstance(value, str) else str(value)
-            raise ConfigError(f"{node._get_full_key(key)} is {shown}; expected {expected}")
+            raise ConfigError(f"{node._get_full_key(key)} is {shown(value)}; expected {expected}")
+
+
+def shown(value: Any) -> str:
+    """A value of an option in a sentence: text in quotes, None as it is typed."""
+    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)
 
 
 def _parts(node: Any) -> Iterator[DictConfig]:

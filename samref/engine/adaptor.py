@@ -10,28 +10,26 @@ from typing import Any
 from filelock import FileLock
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
-from omegaconf import DictConfig
 
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
-from samref.adaption.iou_lora import VERDICT, IouLora
-from samref.adaption.module import checkpointing, fit, judge_of, prepare_targets, rate
+from samref.adaption.iou_lora import IouLora
+from samref.adaption.module import checkpointing, fit, prepare_targets, rate
+from samref.adaption.training_data import Samples
 from samref.config.compose import build
+from samref.engine.identity import IMMATERIAL_PARTS, RESULTS_VERSION
 from samref.engine.inputs import Inputs, digest
-from samref.engine.job import IMMATERIAL_PARTS, RESULTS_VERSION
 from samref.engine.module import RefinementModule
+from samref.engine.run_config import Part, RunConfig
 from samref.engine.trainer import make_trainer
 from samref.errors import ConfigError, WeightsError
 from samref.io.atomic import write_text
 from samref.refiners.samrefiner import Refiner, SAMRefiner
-from samref.refiners.source import AUTO
-from samref.refiners.verdict import Verdict, estimate_source
-from samref.structures import Samples
 
 KEY_LENGTH = 16
 
 
 def adapt(
-    cfg: DictConfig, config: dict[str, Any], refiner: Refiner, samples: Samples, inputs: Inputs, force: bool
+    config: RunConfig, adaption: Part, refiner: Refiner, samples: Samples, inputs: Inputs, force: bool
 ) -> dict[str, Any]:
     """Attaches to the refiner's backbone the adaptor that a configuration wants.
 
@@ -39,8 +37,8 @@ def adapt(
     included, so that it is trained once and shared by the jobs of a sweep.
 
     Args:
-        cfg: of the job; its group `adaption` is not `none`.
-        config: the same, resolved.
+        config: of the run.
+        adaption: the group `adaption`.
         refiner: whose backbone is adapted.
         samples: what it is trained on.
         inputs: of the run.
@@ -48,17 +46,20 @@ def adapt(
 
     Returns:
         What is known of the training, for the report: steps, losses, agreement before and after, seconds, file.
+
+    Raises:
+        ConfigError: for a refiner without Segment Anything's IoU head, or options that make no sense.
+        WeightsError: for a checkpoint that cannot be loaded.
     """
     if not isinstance(refiner, SAMRefiner):
         raise ConfigError("adaption=iou_lora adapts Segment Anything's IoU head; it needs refiner=samrefiner")
-    adaption: IouLora = build(cfg.adaption)
-    if adaption.checkpoint is not None:
-        load_adaptor(Path(adaption.checkpoint), refiner.backbone)
-        return {"checkpoint": str(adaption.checkpoint)}
-    store = Path(config["paths"]["outputs"]) / "adaptors"
-    judge = make_judge(cfg, refiner, samples) if adaption.target == VERDICT else None
-    frozen = targets_key(config, refiner.backbone.weights_sha256, judge)
-    folder, targets = store / adaptor_key(frozen, config, inputs), store / f"targets-{frozen}"
+    options: IouLora = build(adaption)
+    if options.checkpoint is not None:
+        load_adaptor(Path(options.checkpoint), refiner.backbone)
+        return {"checkpoint": str(options.checkpoint)}
+    store = config.outputs / "adaptors"
+    frozen = targets_key(config.resolved, refiner.backbone.weights_sha256)
+    folder, targets = store / adaptor_key(frozen, config.resolved, inputs), store / f"targets-{frozen}"
     keys = list(inputs.samples.values())
     folder.mkdir(parents=True, exist_ok=True)
     file, record = folder / "adaptor.safetensors", folder / "training.json"
@@ -68,31 +69,20 @@ def adapt(
                 path.unlink(missing_ok=True)
         training = _trained(file, record, refiner)
         if training is None:
-            adaption.attach(refiner.backbone)
-            found = _train(cfg, adaption, refiner, samples, folder, targets, keys, judge)
-            save_adaptor(file, refiner.backbone, adaption.rank, adaption.alpha, adaption.placement)
+            options.attach(refiner.backbone)
+            found = _train(config, options, refiner, samples, folder, targets, keys)
+            save_adaptor(file, refiner.backbone, options.rank, options.alpha, options.placement)
             training = {**found, "checkpoint": str(file)}
             write_text(record, json.dumps(training, indent=1) + "\n")
     return training
 
 
-def make_judge(cfg: DictConfig, refiner: SAMRefiner, samples: Samples) -> SAMRefiner:
-    """What decides the masks that are trained on, whether or not the verdict decides those that are written."""
-    verdict: Verdict = build(cfg.verdict, enabled=True)
-    judge = judge_of(refiner, verdict)
-    if verdict.source == AUTO:
-        verdict.source = estimate_source(verdict, samples, refiner.backbone, judge.prompts).source
-    return judge
-
-
-def targets_key(config: dict[str, Any], weights_sha256: str, judge: SAMRefiner | None = None) -> str:
+def targets_key(config: dict[str, Any], weights_sha256: str) -> str:
     """Sixteen characters that two jobs share exactly when equal samples give them equal training targets."""
     prompts = {key: value for key, value in config["prompts"].items() if key != "use"}
     backbone = {key: value for key, value in config["backbone"].items() if key not in IMMATERIAL_PARTS["backbone"]}
     dataset = {key: value for key, value in config["dataset"].items() if key not in ("output", "cache")}
     adaption = [config["adaption"][key] for key in ("prompts", "target")]
-    if judge is not None and judge.verdict is not None:
-        adaption += [config["verdict"], judge.verdict.source]
     return digest([RESULTS_VERSION, dataset, backbone, weights_sha256, prompts, adaption])[:KEY_LENGTH]
 
 
@@ -125,27 +115,26 @@ def _trained(file: Path, record: Path, refiner: SAMRefiner) -> dict[str, Any] | 
 
 
 def _train(
-    cfg: DictConfig,
+    config: RunConfig,
     adaption: IouLora,
     refiner: SAMRefiner,
     samples: Samples,
     folder: Path,
     store: Path,
     keys: list[str],
-    judge: SAMRefiner | None,
 ) -> dict[str, Any]:
     clock = time.perf_counter()
-    targets = prepare_targets(samples, refiner, adaption, store, keys, judge)
+    targets = prepare_targets(samples, refiner, adaption, store, keys)
     prepared = time.perf_counter()
     before = rate(targets)
     module = RefinementModule(refiner)
     module.prepare_fit(adaption, targets)
     losses = Losses()
     callbacks: list[Callback] = [losses, checkpointing(folder)]
-    if cfg.logger.get("_target_"):
+    if config.loggers:
         callbacks.append(LearningRateMonitor(logging_interval="step"))
     trainer = make_trainer(
-        cfg,
+        config,
         folder,
         callbacks,
         refiner.backbone.device,
@@ -167,7 +156,6 @@ def _train(
     for logger in trainer.loggers:
         logger.log_metrics({f"adaption/{name}": value for name, value in rates.items()})
     return {
-        **({} if judge is None or judge.verdict is None else {"source": judge.verdict.source}),
         "masks": len(targets),
         "steps": trainer.global_step,
         "epoch_losses": losses.epochs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from importlib import metadata
@@ -13,17 +12,21 @@ from typing import Any
 
 import torch
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 PACKAGES = ("samref", "torch", "torchvision", "lightning", "numpy", "opencv-python-headless", "faster-coco-eval")
 
 
 def hardware() -> dict[str, Any]:
     """Processor, memory and accelerator of this machine."""
-    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "memory_gb": round(pages / 2**30, 1),
+        "memory_gb": _memory_gb(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
@@ -51,12 +54,25 @@ def git() -> dict[str, Any] | None:
         return None
 
 
-def peak_memory_mb(device: torch.device) -> float:
-    """Largest memory of a device that this process has used so far, in MB; its resident one for the processor."""
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Largest memory of a device that this process has used so far, in MB; its resident one for the processor.
+
+    None for the processor where the system does not count it (Windows).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _memory_gb() -> float | None:
+    """Of this machine; None where the system does not tell (Windows)."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -68,7 +68,7 @@ class WandbLog(WandbLogger):
             finish_timeout: seconds to wait for uploads at the end; the rest stays on disk.
         """
         if mode not in MODES:
-            raise ConfigError(f"logger.mode is '{mode}'; expected one of {', '.join(MODES)}")
+            raise ConfigError(f"logger.wandb.mode is '{mode}'; expected one of {', '.join(MODES)}")
         folder = Path(job_folder) if job_folder else Path("job")
         super().__init__(name=folder.name, save_dir=folder.parent, project=project, group=group, entity=entity)
         # Lightning's default, of which wandb complains.

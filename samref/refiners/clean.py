@@ -72,20 +72,16 @@ class Clean:
         # The background around the box is no hole.
         holes, areas = _connected(np.pad(~mask, 1, constant_values=True))
         pinholes = areas < self.pinhole
-        pinholes[[0, holes[0, 0]]] = False
-        if pinholes.any():
-            holes = holes[1:-1, 1:-1]
-            pinholes[holes[~mask & ~before]] = False
-            mask = mask | pinholes[holes]
+        pinholes[holes[0, 0]] = False
+        holes = holes[1:-1, 1:-1]
+        pinholes[holes[~mask & ~before]] = False
+        mask = mask | (pinholes[holes] & ~mask)
         parts, areas = _connected(mask)
         crumbs = areas < min(self.crumb, LARGEST_SHARE * areas.max())
-        crumbs[0] = False
-        if crumbs.any():
-            if not is_box_like(coarse):
-                crumbs[parts[mask & before]] = False
-            mask = mask & ~crumbs[parts]
+        if not is_box_like(coarse):
+            crumbs[parts[mask & before]] = False
         cleaned = refined.copy()
-        cleaned[inside] = mask
+        cleaned[inside] = mask & ~crumbs[parts]
         return cleaned
 
 

@@ -10,7 +10,7 @@ from samref.backbones.open import keeps_embeddings, open_backbone
 from samref.backbones.tiny import TinySam
 from samref.config.compose import compose_config
 from samref.config.shipped import config_dir
-from samref.engine.job import fingerprint
+from samref.engine.identity import fingerprint
 from samref.errors import ConfigError
 from samref.refiners.samrefiner import SAMRefiner
 

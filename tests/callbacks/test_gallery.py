@@ -239,21 +239,21 @@ def test_empty_masks_and_failed_images_are_passed_over():
 
 @pytest.mark.parametrize("count", [True, -3])
 def test_a_count_that_is_none_is_refused(count):
-    with pytest.raises(ConfigError, match=f"callbacks.gallery is {count}; expected how many"):
+    with pytest.raises(ConfigError, match=f"callbacks.gallery.count is {count}; expected how many"):
         Gallery(Path("unused"), count, 0, lambda: Heading("t"))
 
 
 def test_a_run_leaves_its_gallery(tmp_path):
     root = make_davis585(tmp_path / "davis", sequences=2, frames=2, objects=2)
     words = ["dataset=davis585", f"dataset.root={root}", "backbone=tiny", f"paths.outputs={tmp_path / 'out'}"]
-    cfg = compose_config([*words, "callbacks.progress=false", "callbacks.gallery=5", "logger=none"])
+    cfg = compose_config([*words, "callbacks.progress=false", "callbacks.gallery.count=5", "logger=none"])
     folder = runner.run(cfg, "python run.py a<b")["folder"]
     text = (tmp_path / "out" / folder / "gallery.html").read_text()
     assert text.count("<article") == 5
     assert "5 of 8 masks" in text
     assert "a&lt;b" in text
     assert "boundary_iou" in text
-    cfg.callbacks.gallery, cfg.force = 0, True
+    cfg.callbacks.gallery, cfg.force = None, True
     (tmp_path / "out" / folder / "gallery.html").unlink()
     runner.run(cfg)
     assert not (tmp_path / "out" / folder / "gallery.html").exists()

@@ -139,7 +139,7 @@ class Telling(Callback):
 def test_an_interruption_ends_with_one_sentence_and_130(tmp_path, moment):
     (tmp_path / "telling.py").write_text(TELLING)
     words = ["backbone=tiny", "dataset.length=500", "dataset.size=[64,80]"]
-    words += ["+callbacks.extra.x._target_=telling.Telling"]
+    words += ["+callbacks.x._target_=telling.Telling"]
     command = [sys.executable, "-m", "samref", "run", *words]
     paths = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

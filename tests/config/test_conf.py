@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 
@@ -13,7 +13,9 @@ from samref.backbones.open import open_backbone
 from samref.config.compose import build, compose_config, plain
 from samref.config.shipped import config_dir
 from samref.datasets.dataset import MaskDataset
-from samref.engine.runner import build_refiner
+from samref.engine.callbacks import build_callbacks
+from samref.engine.parts import build_refiner
+from samref.engine.run_config import chosen_callbacks
 from samref.prompts.excavation import Excavator
 from samref.refiners.clean import Clean
 from samref.refiners.guard import Guard
@@ -100,7 +102,8 @@ def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
     patch_networks(monkeypatch)
     own = {"external": [f"refiner.masks={tmp_path}"]}
     grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
-    refiner = build_refiner(chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid)))
+    cfg = chosen("refiner", option, "backbone=tiny", "backbone.device=cpu", *own.get(option, grid))
+    refiner = build_refiner(cfg.refiner, cfg.backbone, cfg.prompts)
     sample = build(compose_config(["dataset.size=[64,80]", "dataset.length=1"]).dataset)[0]
     if option != "external":
         assert refiner.refine_sample(sample).masks.shape == sample.masks.shape
@@ -161,16 +164,16 @@ def test_a_trainer_is_built(option):
 @parametrize("logger")
 def test_a_logger_is_built_or_is_none(option, tmp_path):
     config = chosen("logger", option).logger
-    if config._target_ is None:
-        assert option == "none"
-    else:
-        assert isinstance(build(config, **({"save_dir": str(tmp_path)} if "save_dir" in config else {})), Logger)
+    assert list(config) == ([] if option == "none" else [option])
+    for part in config.values():
+        assert isinstance(build(part, **({"save_dir": str(tmp_path)} if "save_dir" in part else {})), Logger)
 
 
 @parametrize("callbacks")
-def test_callbacks_name_only_what_a_run_knows(option):
+def test_callbacks_are_built_of_what_a_run_knows(option, tmp_path):
+    known = {"folder": tmp_path, "seed": 0, "label": "x", "total": 3, "heading": None, "taken_up": None}
     config = chosen("callbacks", option).callbacks
-    assert {"progress", "picture", "extra"} <= set(config)
+    assert all(isinstance(callback, Callback) for callback in build_callbacks(dict(chosen_callbacks(config)), known))
 
 
 @parametrize("paths")

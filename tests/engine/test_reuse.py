@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from samref.config.compose import compose_config
+from samref.config.compose import compose_config, plain
 from samref.engine import runner
+from samref.engine.identity import fingerprint
 from samref.engine.inputs import named_files
-from samref.engine.job import fingerprint
 from samref.errors import ConfigError, OutputError
 from samref.refiners.samrefiner import SAMRefiner
 from tests.factories import make_folder, save_photo
@@ -153,7 +153,7 @@ def test_options_that_change_masks_or_numbers_are_another_job(run, refined, over
 
 @pytest.mark.parametrize(
     "overrides",
-    [["trainer.devices=1"], ["num_workers=1"], ["refiner.chunk_size=1"], ["callbacks.progress=true"], ["logger=csv"]],
+    [["trainer.devices=1"], ["num_workers=1"], ["refiner.chunk_size=1"], ["logger=csv"]],
 )
 def test_options_that_change_neither_are_the_same_job(run, overrides):
     first = run()
@@ -177,7 +177,7 @@ def test_a_job_that_is_limited_by_the_trainer_is_not_taken_up_in_parts(run, refi
 
 def test_results_of_another_version_are_done_again(run, refined, monkeypatch):
     run()
-    monkeypatch.setattr(runner, "RESULTS_VERSION", 999)
+    monkeypatch.setattr("samref.engine.data.RESULTS_VERSION", 999)
     run()
     assert refined == ["a", "b", "c"]
 
@@ -218,8 +218,15 @@ def test_masks_of_another_tool_are_inputs(run, data, tmp_path):
 
 
 def test_foreign_callbacks_are_part_of_a_job_and_ours_are_not():
-    def of(**callbacks):
-        return fingerprint({"name": "x", "callbacks": {"progress": True, "gallery": 3, "extra": {}, **callbacks}})
+    def of(*overrides):
+        return fingerprint(plain(compose_config(["backbone=tiny", *overrides])))
 
-    assert of() == of(gallery=0, progress=False)
-    assert of() != of(extra={"mine": {"_target_": "package.Mine"}})
+    assert of() == of("callbacks.gallery=0", "callbacks.picture.count=3", "~callbacks.progress")
+    assert of() != of("+callbacks.mine._target_=package.Mine")
+
+
+def test_a_value_in_place_of_a_callback_is_refused(run):
+    with pytest.raises(
+        ConfigError, match=r"callbacks\.gallery is 5; expected null, which .* callbacks\.gallery\.count$"
+    ):
+        run("callbacks.gallery=5")

@@ -11,7 +11,7 @@ from samref.adaption.lora import get_adapter_params
 from samref.backbones.tiny import TinyHqSam, TinySam
 from samref.config.compose import build, compose_config
 from samref.datasets.davis import Davis585
-from samref.engine import adaptor, runner
+from samref.engine import adaptor, parts, runner
 from samref.engine.trainer import placement
 from samref.errors import ConfigError, DeviceError
 from samref.prompts.excavation import PARTS
@@ -25,9 +25,9 @@ COMBINATIONS = [[part for k, part in enumerate(PARTS) if bits >> k & 1] for bits
 @pytest.fixture(autouse=True)
 def no_shared_backbone():
     """A process keeps its last backbone: not beyond a test, for another could not move it."""
-    runner._load_backbone.cache_clear()
+    parts.load_backbone.cache_clear()
     yield
-    runner._load_backbone.cache_clear()
+    parts.load_backbone.cache_clear()
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_an_adaptor_is_loaded_there(tmp_path, davis):
     trained = run(tmp_path, "cpu", *data)["adaption"]["checkpoint"]
     with second_device():
         report = run(tmp_path, NAME, *data, f"adaption.checkpoint={trained}")
-        assert not get_adapter_params(runner.shared_backbone(compose_config(["backbone=tiny"]).backbone))
+        assert not get_adapter_params(parts.shared_backbone(compose_config(["backbone=tiny"]).backbone))
     assert report["adaption"] == {"checkpoint": trained}
 
 
@@ -176,7 +176,7 @@ def test_the_model_stays_where_it_is_when_a_job_has_ended(tmp_path, davis):
     with second_device():
         cfg = compose_config(["backbone=tiny", f"backbone.device={NAME}"])
         run(tmp_path, NAME, "dataset=davis585", f"dataset.root={davis}")
-        assert runner.shared_backbone(cfg.backbone).device == DEVICE
+        assert parts.shared_backbone(cfg.backbone).device == DEVICE
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ def test_the_model_stays_where_it_is_when_a_job_has_ended(tmp_path, davis):
     ],
 )
 def test_the_trainer_follows_the_backbone(device, overrides, expected):
-    assert placement(compose_config(overrides), torch.device(device)) == expected
+    assert placement(compose_config(overrides).trainer, torch.device(device)) == expected
 
 
 @pytest.mark.parametrize(("device", "accelerator"), [("cpu", "gpu"), ("cuda:0", "cpu"), ("cpu", "tpu")])
 def test_a_trainer_on_another_device_is_refused(device, accelerator):
     cfg = compose_config([f"trainer.accelerator={accelerator}"])
     with pytest.raises(ConfigError, match=rf"trainer\.accelerator is {accelerator} .*backbone\.device"):
-        placement(cfg, torch.device(device))
+        placement(cfg.trainer, torch.device(device))
 
 
 class Small:
@@ -253,7 +253,7 @@ def test_a_device_too_small_for_one_is_one_sentence_and_what_is_done_stays(tmp_p
     data = make_folder(tmp_path / "data", names=[f"image{k}" for k in range(4)])
     job = ["dataset=folder", f"dataset.images={data}/images", f"dataset.masks={data}/masks", "verdict.enabled=false"]
     masks = tmp_path / "masks"
-    backbone = runner.shared_backbone(compose_config(["backbone=tiny", "backbone.device=cpu"]).backbone)
+    backbone = parts.shared_backbone(compose_config(["backbone=tiny", "backbone.device=cpu"]).backbone)
     encode, turns = backbone.encode_pixels, []
 
     def small(pixels):

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from samref.backbones.open import open_backbone
 from samref.config.compose import compose_config
 from samref.config.shipped import config_dir
-from samref.engine import runner
+from samref.engine import parts, runner
 from samref.report.comparison import compare
 from samref.report.published import read_tables
 from samref.report.runs import find_reports, read_runs
@@ -83,12 +83,12 @@ def models_without_weights():
     """Whatever backbone or network a command names, a small one is run."""
     with pytest.MonkeyPatch.context() as patch:
         tiny = compose_config(["backbone=tiny"]).backbone
-        patch.setattr(runner, "open_backbone", lambda cfg: open_backbone(tiny))
+        patch.setattr(parts, "open_backbone", lambda cfg: open_backbone(tiny))
         patch.setattr("samref.refiners.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
         patch_networks(patch)
-        runner._load_backbone.cache_clear()
+        parts.load_backbone.cache_clear()
         yield
-    runner._load_backbone.cache_clear()
+    parts.load_backbone.cache_clear()
 
 
 @pytest.fixture(scope="module")

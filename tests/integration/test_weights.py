@@ -5,6 +5,7 @@ import pytest
 
 from samref.config.compose import compose_config
 from samref.engine import runner
+from samref.engine.parts import load_backbone, shared_backbone
 
 
 @pytest.mark.weights
@@ -48,11 +49,11 @@ def test_the_adaptor_moves_predicted_ious_and_nothing_else(mobile_sam):
 @pytest.mark.xdist_group("weights")
 def test_a_second_setting_of_a_single_run_encodes_nothing(tmp_path, monkeypatch, mobile_sam):
     monkeypatch.setattr("samref.backbones.open.embeddings_folder", lambda: tmp_path / "embeddings")
-    runner._load_backbone.cache_clear()
+    load_backbone.cache_clear()
     base = ["backbone.device=cpu", "limit=1", "callbacks.progress=false", f"paths.outputs={tmp_path / 'out'}"]
     for prompts, misses in (("all", 1), ("box", 0)):
         cfg = compose_config([*base, f"prompts={prompts}"])
         runner.run(cfg)
-        backbone = runner.shared_backbone(cfg.backbone, 1)
+        backbone = shared_backbone(cfg.backbone, 1)
         assert backbone.misses == misses
-        runner._load_backbone.cache_clear()
+        load_backbone.cache_clear()

@@ -46,7 +46,9 @@ def run(tmp_path):
     words = ["dataset=davis585", f"dataset.root={root}", "backbone=tiny", "logger=wandb", "callbacks.progress=false"]
 
     def go(*more):
-        return runner.run(compose_config([*words, f"paths.outputs={tmp_path / 'out'}", "callbacks.gallery=4", *more]))
+        return runner.run(
+            compose_config([*words, f"paths.outputs={tmp_path / 'out'}", "callbacks.gallery.count=4", *more])
+        )
 
     return go
 
@@ -93,7 +95,7 @@ def test_an_offline_sweep_read_back_has_config_metrics_curves_and_samples(run, t
 def test_a_key_with_no_server_ends_offline_and_is_written_nowhere(run, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    report = run("logger.init_timeout=2")
+    report = run("logger.wandb.init_timeout=2")
     assert "runs are kept offline" in caplog.text
     (found,) = offline_runs(tmp_path / "out")
     assert found.summary["refined/iou"] == report["metrics"]["refined"]["iou"]
@@ -156,7 +158,9 @@ def test_a_key_is_found_in_netrc_for_its_own_host_only(tmp_path, monkeypatch):
 
 
 def test_an_unknown_mode_is_one_sentence():
-    with pytest.raises(ConfigError, match=r"logger\.mode is 'loud'; expected one of auto, online, offline, disabled"):
+    with pytest.raises(
+        ConfigError, match=r"logger\.wandb\.mode is 'loud'; expected one of auto, online, offline, disabled"
+    ):
         WandbLog("samref", mode="loud")
 
 
@@ -181,4 +185,4 @@ def test_the_wandb_sweep_is_the_grid_of_the_experiment():
     for chosen in itertools.product(*grid.values()):
         cfg = compose_config([*fixed, *(f"{key}={value}" for key, value in zip(grid, chosen, strict=True))])
         assert (str(cfg.prompts.mask.omega), str(cfg.prompts.mask.gamma)) == chosen
-        assert cfg.name == sweep["name"] == cfg.logger.group
+        assert cfg.name == sweep["name"] == cfg.logger.wandb.group

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from samref.config.compose import compose_config
 from samref.engine import runner
+from samref.engine.parts import build_refiner, sam_of
 from samref.errors import ConfigError
 from samref.refiners.best_of import BestOf, best_supported
 from samref.refiners.edges import edge_strength
@@ -133,9 +134,9 @@ def test_a_run_reports_the_share_that_each_refiner_won(run):
 
 def test_verdict_and_zoom_belong_to_the_member_that_takes_them(run):
     cfg = compose_config(["refiner=best_of", "backbone=tiny", "refiner.hypotheses=[samrefiner,dense_crf]"])
-    refiner = runner.build_refiner(cfg)
+    refiner = build_refiner(cfg.refiner, cfg.backbone, cfg.prompts)
     assert isinstance(refiner.sam, SAMRefiner)
-    assert runner.sam_of(refiner) is refiner.sam
+    assert sam_of(refiner) is refiner.sam
     report = run("refiner.hypotheses=[samrefiner,coarse]", "verdict.source=polygons")
     assert report["source"]["source"] == "polygons"
 
@@ -143,4 +144,4 @@ def test_verdict_and_zoom_belong_to_the_member_that_takes_them(run):
 def test_only_named_members_are_built():
     cfg = compose_config(["refiner=best_of", "backbone=tiny", "refiner.hypotheses=[samrefiner,coarse]"])
     OmegaConf.update(cfg, "refiner.members.segrefiner.mode", "nonsense")
-    assert set(runner.build_refiner(cfg).members) == {"samrefiner"}
+    assert set(build_refiner(cfg.refiner, cfg.backbone, cfg.prompts).members) == {"samrefiner"}

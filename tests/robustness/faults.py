@@ -28,8 +28,8 @@ from samref.config.compose import compose_config
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.folder.folder import Folder
 from samref.datasets.loader import Samples
-from samref.engine import runner
 from samref.errors import WorkerError
+from samref.io.lock import claimed
 from tests.factories_benchmarks import make_coco
 from tests.robustness.downloads import cut_downloads
 from tests.robustness.mutations import mutate_bytes
@@ -160,7 +160,7 @@ def two_at_once(world: World, random: Random, cases: int) -> int:
         receive, send = os.pipe()
         child = os.fork()
         if child == 0:
-            with runner.claimed(world.folder / name / "masks"):
+            with claimed(world.folder / name / "masks"):
                 os.write(send, b"x")
                 time.sleep(60)
             os._exit(0)

@@ -41,7 +41,10 @@ def soak(images: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         data = make_folder(Path(folder) / "data", names=[f"image{k:05d}" for k in range(images)], size=(64, 96))
         cfg = folder_config(
-            data, Path(folder), "callbacks.gallery=24", "+callbacks.extra.meter._target_=tests.robustness.soak.Meter"
+            data,
+            Path(folder),
+            "callbacks.gallery.count=24",
+            "+callbacks.meter._target_=tests.robustness.soak.Meter",
         )
 
         def work() -> Any:

@@ -295,7 +295,8 @@ def config_seeds(_: Path) -> dict[str, bytes]:
         "prompts.use", "refiner.iterations", "refiner.selection", "refiner.cascade", "refiner.chunk_size", "limit",
         "guard.min_agreement", "guard.enabled", "dataset.length", "dataset.size", "dataset.objects", "dataset.seed",
         "on_error", "num_workers", "seed", "backbone.img_size", "backbone.device", "backbone.cache", "trainer.devices",
-        "adaption.rank", "adaption.lr", "adaption.margin", "adaption.placement", "callbacks.gallery", "paths.outputs",
+        "adaption.rank", "adaption.lr", "adaption.margin", "adaption.placement", "paths.outputs",
+        "callbacks.gallery.count", "callbacks.gallery", "logger",
         "name", "form", "dataset.root", "dataset.images", "dataset.masks", "dataset.stm.mu", "dataset.stm.rule",
     ]  # fmt: skip
     groups = ["prompts=box", "dataset=voc", "dataset=folder", "dataset=davis", "dataset=coco", "adaption=iou_lora",

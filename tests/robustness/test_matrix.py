@@ -164,7 +164,7 @@ def test_good_files_of_odd_sizes_and_names_are_refined(tmp_path):
         mask = np.zeros(size, bool)
         mask[: max(1, size[0] // 2), : max(1, size[1] // 2)] = True
         save_mask(data / "masks" / f"{name}.png", mask)
-    report = runner.run(folder_config(data, tmp_path / "run", "callbacks.gallery=10"))
+    report = runner.run(folder_config(data, tmp_path / "run", "callbacks.gallery.count=10"))
     assert report["counts"]["failed"] == 0
     assert {path.stem for path in (tmp_path / "run" / "masks").glob("*.png")} == set(shapes)
     page = next((tmp_path / "run").rglob("gallery.html")).read_text()

@@ -65,11 +65,12 @@ def samples(report: dict[str, Any]) -> str:
 
 def folder_config(data: Path, folder: Path, *overrides: str) -> Any:
     """A run over images and masks with the tiny model, quick and quiet."""
+    gallery = [] if any(word.startswith("callbacks.gallery") for word in overrides) else ["callbacks.gallery=0"]
     return compose_config(
         [
             "dataset=folder", f"dataset.images={data}/images", f"dataset.masks={data}/masks",
             f"dataset.output={folder}/masks", f"paths.outputs={folder}/runs", "backbone=tiny", "guard.enabled=false",
-            "logger=none", "callbacks.progress=false", "callbacks.gallery=0", "callbacks.picture=0",
+            "logger=none", "callbacks.progress=false", *gallery, "callbacks.picture=0",
             "backbone.device=cpu", *overrides,
         ]
     )  # fmt: skip
