@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError
 from samref.prompts.boxes import BoxPrompt
 from samref.prompts.excavation import PARTS, Excavator, Frame
-from samref.structures import BoolArray, Candidates, Embedding, IntArray, Prompts
+from samref.structures import BoolArray, Candidates, Embedding, FloatArray, IntArray, Prompts
 
 # Boxes are tight: an elastic one would blur what a box prompt is to show.
 TIGHT = BoxPrompt(lam=0, max_pixels=1, steps=0, strip=0, similarity=1)
@@ -50,13 +51,30 @@ def parts_of(name: str) -> tuple[str, ...]:
     Raises:
         ConfigError: for a name that the config group `prompts` does not have.
 
-    >>> parts_of("point_box"), parts_of("all")
-    (('point', 'box'), ('point', 'box', 'mask'))
+    >>> parts_of("point_box"), parts_of("all"), parts_of("box*1.1")
+    (('point', 'box'), ('point', 'box', 'mask'), ('box',))
     """
-    parts = PARTS if name == "all" else tuple(name.split("_"))
-    if set(parts) - set(PARTS):
-        raise ConfigError(f"a hypothesis is named '{name}'; expected all or some of {', '.join(PARTS)} joined by _")
+    combination = name.partition("*")[0]
+    parts = PARTS if combination == "all" else tuple(combination.split("_"))
+    if set(parts) - set(PARTS) or not box_scale(name) > 0 or ("*" in name and "box" not in parts):
+        raise ConfigError(
+            f"a hypothesis is named '{name}'; expected all or some of {', '.join(PARTS)} joined by _, and *1.1 behind "
+            "it for a box 1.1 times as wide and high"
+        )
     return parts
+
+
+def box_scale(name: str) -> float:
+    """How many times as wide and high as the coarse mask's box that of a combination is; NaN where it says no number.
+
+    >>> box_scale("box"), box_scale("box*1.1")
+    (1.0, 1.1)
+    """
+    _, star, factor = name.partition("*")
+    try:
+        return float(factor) if star else 1.0
+    except ValueError:
+        return math.nan
 
 
 def decode_hypotheses(
@@ -78,7 +96,12 @@ def decode_hypotheses(
     used = sorted({part for name in names for part in parts_of(name)})
     tight = Excavator(used, excavator.point, TIGHT, excavator.mask)
     mined = tight(masks, embedding, Frame(backbone.img_size, backbone.mask_input_size))
-    found = [backbone.decode(embedding, _only(mined, parts_of(name)), unpadded_only=True) for name in names]
+    found = []
+    for name in names:
+        prompts = _only(mined, parts_of(name))
+        if box_scale(name) != 1 and prompts.boxes is not None:
+            prompts = replace(prompts, boxes=scale_boxes(prompts.boxes, box_scale(name), embedding.original_size))
+        found.append(backbone.decode(embedding, prompts, unpadded_only=True))
     return Hypotheses(tuple(names), mined, tuple(found))
 
 
@@ -98,6 +121,27 @@ def gather_prompts(mined: Sequence[tuple[Sequence[int] | IntArray, Prompts]], co
                 array = whole.setdefault(name, np.full((count, *part.shape[1:]), fill, dtype=part.dtype))
                 array[list(rows)] = part
     return Prompts(**whole)
+
+
+def scale_boxes(boxes: FloatArray, factor: float, size: tuple[int, int]) -> FloatArray:
+    """Boxes grown or shrunk around their centers, cut at the image's border.
+
+    Args:
+        boxes: N x 4 float32, (x0, y0, x1, y1), image px.
+        factor: by which width and height change, above 0.
+        size: (H, W) of the image.
+
+    Returns:
+        N x 4 float32.
+
+    >>> scale_boxes(np.array([[10, 10, 30, 20]], np.float32), 1.2, (100, 31)).tolist()
+    [[8.0, 9.0, 30.0, 21.0]]
+    """
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    grown = np.concatenate([center - factor * half, center + factor * half], axis=1)
+    limits = np.array([size[1] - 1, size[0] - 1] * 2)
+    clipped: FloatArray = np.clip(grown, 0, limits).astype(np.float32)
+    return clipped
 
 
 def _only(prompts: Prompts, parts: Sequence[str]) -> Prompts:
