@@ -12,7 +12,7 @@ from samref.adaption.iou_lora import IouLora
 from samref.adaption.lora import original_head
 from samref.adaption.module import prepare_targets, training_refiner
 from samref.adaption.ranking_loss import ranking_loss
-from samref.adaption.training_data import CachedTargets, EpochSampler, PlainTargets, TrainingTargets
+from samref.adaption.training_data import CachedTargets, EpochSampler, PlainTargets, TrainingTargets, target_masks
 from samref.config.compose import build, compose_config
 from samref.datasets.loader import Samples
 from samref.datasets.scenes.scenes import Scenes
@@ -37,7 +37,7 @@ def adaption_epochs(store: Path, images: int = 3) -> dict[str, Any]:
     with original_head(refiner.backbone.iou_head):
         cached = prepare_targets(samples, refiner, adaption, store, [str(k) for k in range(images)])
     assert isinstance(cached, CachedTargets)
-    plain = PlainTargets(samples, training_refiner(refiner, adaption), adaption.target)
+    plain = PlainTargets(samples, training_refiner(refiner, adaption), target_masks(adaption.target))
     measured = {"cached": (0.0, [0.0]), "plain": (0.0, [0.0])}
     for name, targets in (("cached", cached), ("plain", plain)):
         turns = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -196,3 +196,11 @@ class Refinement:
     rejected: dict[int, BoolArray] = field(default_factory=dict)
     origins: tuple[str, ...] | None = None
     timing: dict[str, float] = field(default_factory=dict)
+
+
+class Samples(Protocol):
+    """A sequence of samples; unreadable ones come as failures."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample | Failure: ...

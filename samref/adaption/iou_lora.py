@@ -14,12 +14,12 @@ from samref.backbones.backbone import Backbone
 from samref.config.paths import InputFile
 from samref.errors import ConfigError
 
-TARGETS = ("coarse", "truth")
+COARSE, TRUTH, VERDICT = TARGETS = ("coarse", "truth", "verdict")
 
 
 @dataclass(frozen=True)
 class IouLora:
-    """LoRA on the IoU head, trained to rank the three candidates as their IoU with the coarse mask does.
+    """LoRA on the IoU head, trained to rank the three candidates as their IoU with the target mask does.
 
     Attributes:
         rank: of the LoRA update.
@@ -36,7 +36,8 @@ class IouLora:
         epochs: passes over the data set's masks, at least.
         min_steps: optimiser steps at least: a small set is passed over more often.
         seed: of A's start and of the order of masks.
-        target: `coarse` (label-free, the paper's) or `truth` (an upper bound, for analysis).
+        target: `coarse` (the paper's), `verdict` (what the verdict makes of the coarse mask, as free of
+            labels) or `truth` (an upper bound, for analysis).
         cached: whether the frozen part is computed once; False computes it again at each step, with the same numbers.
         checkpoint: a trained adaptor to load in place of training, or None.
     """

@@ -20,14 +20,17 @@ from samref.adaption.training_data import (
     CachedTargets,
     EpochSampler,
     PlainTargets,
-    Samples,
+    TargetMasks,
     TrainingTargets,
     compute_targets,
     require_targets,
+    target_masks,
 )
 from samref.backbones.cache.entry import BrokenEntry, read_entry, write_entry
+from samref.prompts.excavation import PARTS
 from samref.refiners.samrefiner import SAMRefiner
-from samref.structures import Failure
+from samref.refiners.verdict import Verdict
+from samref.structures import Failure, Samples
 
 STORED = ("features", "candidate_iou", "truth_iou")  # of `Targets`: what stays the same while the last layer trains
 
@@ -38,8 +41,20 @@ def training_refiner(refiner: SAMRefiner, adaption: IouLora) -> SAMRefiner:
     return SAMRefiner(refiner.backbone, prompts, chunk_size=refiner.chunk_size)
 
 
+def judge_of(refiner: SAMRefiner, verdict: Verdict) -> SAMRefiner:
+    """A refiner whose masks a verdict decides, for `adaption.target=verdict`."""
+    judge = SAMRefiner(refiner.backbone, refiner.prompts.using(PARTS), chunk_size=refiner.chunk_size)
+    judge.verdict = verdict
+    return judge
+
+
 def prepare_targets(
-    samples: Samples, refiner: SAMRefiner, adaption: IouLora, store: Path, keys: Sequence[str]
+    samples: Samples,
+    refiner: SAMRefiner,
+    adaption: IouLora,
+    store: Path,
+    keys: Sequence[str],
+    judge: SAMRefiner | None = None,
 ) -> TrainingTargets:
     """The training targets of a data set; those that an earlier run has computed are read.
 
@@ -49,12 +64,14 @@ def prepare_targets(
         adaption: options.
         store: folder of the cached part, one small file a sample.
         keys: hash of what each sample is made of, which names its file; empty: nothing is kept.
+        judge: of `judge_of`, for `adaption.target=verdict`.
     """
     refiner = training_refiner(refiner, adaption)
+    targets = target_masks(adaption.target, judge)
     # With LoRA on every layer, the input of the last one moves while it trains: nothing can be cached there.
     if not adaption.cached or adaption.placement != "last":
-        return PlainTargets(samples, refiner, adaption.target)
-    parts = [_targets_of(samples, index, refiner, adaption.target, store, key) for index, key in enumerate(keys)]
+        return PlainTargets(samples, refiner, targets)
+    parts = [_targets_of(samples, index, refiner, targets, store, key) for index, key in enumerate(keys)]
     found = [part for part in parts if part is not None]
     if not found:
         return CachedTargets(torch.zeros(0, 1), torch.zeros(0, 3), torch.zeros(0, 3), refiner.backbone)
@@ -63,7 +80,7 @@ def prepare_targets(
 
 
 def _targets_of(
-    samples: Samples, index: int, refiner: SAMRefiner, target: str, store: Path, key: str
+    samples: Samples, index: int, refiner: SAMRefiner, targets: TargetMasks, store: Path, key: str
 ) -> dict[str, Tensor] | None:
     """Of one sample, read from its file or computed; None if it has no mask that is not empty."""
     path = store / f"{key}.safetensors"
@@ -76,7 +93,7 @@ def _targets_of(
     if isinstance(sample, Failure) or not rows:
         return None
     with torch.no_grad():
-        computed = compute_targets(refiner, sample, rows, target)
+        computed = compute_targets(refiner, sample, rows, targets(sample))
     part = {name: getattr(computed, name).cpu() for name in STORED}
     part["features"] = part["features"].float()
     if key:

@@ -1,4 +1,4 @@
-"""Training targets of the adaptor: each mask's predicted IoUs beside its candidates' IoU with the coarse mask.
+"""Training targets of the adaptor: each mask's predicted IoUs beside its candidates' IoU with a target mask.
 
 SAM is frozen, so the input of the layer that trains and the candidates never change while it trains.
 `CachedTargets` computes them once and an epoch costs milliseconds; `PlainTargets` runs the whole model for every
@@ -7,7 +7,7 @@ step. The numbers are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from samref.adaption.iou_lora import COARSE, TRUTH
 from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError, DatasetError
 from samref.refiners.samrefiner import SAMRefiner
-from samref.structures import Failure, Sample
+from samref.structures import BoolArray, Failure, Sample, Samples
 
 Place = tuple[int, int]
 
@@ -53,25 +54,43 @@ class TrainingTargets(Protocol):
         ...
 
 
-class Samples(Protocol):
-    """A sequence of samples; unreadable ones come as failures."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample | Failure: ...
+# What gives the masks that candidates are compared with: N x H x W bool, the sample's rows.
+TargetMasks = Callable[[Sample], BoolArray]
 
 
-def compute_targets(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], target: str) -> Targets:
+def target_masks(target: str, judge: SAMRefiner | None = None) -> TargetMasks:
+    """Which masks candidates are compared with.
+
+    Args:
+        target: `coarse`, `truth` or `verdict`.
+        judge: refiner with a verdict, for `verdict`.
+
+    Raises:
+        ConfigError: from the result, for `truth` where a sample has none.
+    """
+    if target == COARSE:
+        return lambda sample: sample.masks
+    if target == TRUTH:
+        return _true_masks
+    assert judge is not None
+    return lambda sample: judge.refine_sample(sample).masks
+
+
+def _true_masks(sample: Sample) -> BoolArray:
+    if sample.truth is None:
+        raise ConfigError(f"adaption.target=truth needs ground truth, which image {sample.image_id} lacks; use coarse")
+    return sample.truth
+
+
+def compute_targets(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], wanted: BoolArray) -> Targets:
     """Decodes some masks of a sample and rates their candidates.
 
     Args:
         refiner: with the training prompts.
         sample: an image with its coarse masks.
         rows: masks that are not empty.
-        target: `coarse` or `truth`.
+        wanted: N x H x W bool, the target of each of the sample's masks.
     """
-    if target == "truth" and sample.truth is None:
-        raise ConfigError(f"adaption.target=truth needs ground truth, which image {sample.image_id} lacks; use coarse")
     with torch.no_grad():
         embedding = refiner.backbone.encode(sample.image)
     picked = np.asarray(rows)
@@ -83,10 +102,10 @@ def compute_targets(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], ta
         truth_iou = np.full((len(picked[chunk]), 3), np.nan)
         if sample.truth is not None:
             truth_iou = refiner.candidate_iou(candidates, embedding, sample.truth[picked[chunk]])
-        wanted = truth_iou
-        if target == "coarse":
-            wanted = refiner.candidate_iou(candidates, embedding, sample.masks[picked[chunk]])
-        rates = torch.from_numpy(wanted), torch.from_numpy(truth_iou)
+        target_iou = truth_iou
+        if wanted is not sample.truth:
+            target_iou = refiner.candidate_iou(candidates, embedding, wanted[picked[chunk]])
+        rates = torch.from_numpy(target_iou), torch.from_numpy(truth_iou)
         parts.append((candidates.iou_features.detach(), candidates.multi_iou, *rates))
     return Targets(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -104,9 +123,13 @@ def places(samples: Samples) -> list[Place]:
 class PlainTargets:
     """Runs the whole model for every step."""
 
-    def __init__(self, samples: Samples, refiner: SAMRefiner, target: str) -> None:
-        self.samples, self.refiner, self.target = samples, refiner, target
+    def __init__(self, samples: Samples, refiner: SAMRefiner, targets: TargetMasks) -> None:
+        self.samples, self.refiner = samples, refiner
         self.places = places(samples)
+        # Once, before training: a verdict looks at predicted IoUs, which training changes.
+        self.wanted = {
+            place: np.packbits(targets(_sample(samples, place))) for place in {place for place, _ in self.places}
+        }
 
     def __len__(self) -> int:
         return len(self.places)
@@ -120,11 +143,18 @@ class PlainTargets:
         parts = []
         for index in indices.tolist():
             place, row = self.places[index]
-            sample = self.samples[place]
-            assert isinstance(sample, Sample)
-            parts.append(compute_targets(self.refiner, sample, [row], self.target)[1:])
-        predictions, wanted, truth_iou = (torch.cat(column) for column in zip(*parts, strict=True))
-        return predictions, wanted.to(predictions.device), truth_iou.to(predictions.device)
+            sample = _sample(self.samples, place)
+            bits = np.unpackbits(self.wanted[place], count=sample.masks.size)
+            wanted = bits.astype(bool).reshape(sample.masks.shape)
+            parts.append(compute_targets(self.refiner, sample, [row], wanted)[1:])
+        predictions, target_iou, truth_iou = (torch.cat(column) for column in zip(*parts, strict=True))
+        return predictions, target_iou.to(predictions.device), truth_iou.to(predictions.device)
+
+
+def _sample(samples: Samples, place: int) -> Sample:
+    sample = samples[place]
+    assert isinstance(sample, Sample)
+    return sample
 
 
 class CachedTargets:

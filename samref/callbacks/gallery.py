@@ -129,11 +129,15 @@ class Selection:
 
     def _leads(self, name: str, rank: Rank) -> bool:
         entries = self.leaders[name]
-        return len(entries) < self.count or rank < entries[-1][0]
+        return len(entries) < self._room(name) or rank < entries[-1][0]
 
     def _insert(self, name: str, rank: Rank, candidate: Candidate) -> None:
         insort(self.leaders[name], (rank, candidate), key=lambda entry: entry[0])
-        del self.leaders[name][self.count :]
+        del self.leaders[name][self._room(name) :]
+
+    def _room(self, name: str) -> int:
+        # No group but the random one, which fills up, ever has more than half the page.
+        return self.count if name == RANDOM else max(1, self.count // 2)
 
 
 class Gallery(Callback):

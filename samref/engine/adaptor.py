@@ -12,9 +12,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
-from samref.adaption.iou_lora import IouLora
-from samref.adaption.module import checkpointing, fit, prepare_targets, rate
-from samref.adaption.training_data import Samples
+from samref.adaption.iou_lora import VERDICT, IouLora
+from samref.adaption.module import checkpointing, fit, judge_of, prepare_targets, rate
 from samref.config.compose import build
 from samref.engine.identity import IMMATERIAL_PARTS, RESULTS_VERSION
 from samref.engine.inputs import Inputs, digest
@@ -24,6 +23,9 @@ from samref.engine.trainer import make_trainer
 from samref.errors import ConfigError, WeightsError
 from samref.io.atomic import write_text
 from samref.refiners.samrefiner import Refiner, SAMRefiner
+from samref.refiners.source import AUTO
+from samref.refiners.verdict import Verdict, estimate_source
+from samref.structures import Samples
 
 KEY_LENGTH = 16
 
@@ -58,7 +60,8 @@ def adapt(
         load_adaptor(Path(options.checkpoint), refiner.backbone)
         return {"checkpoint": str(options.checkpoint)}
     store = config.outputs / "adaptors"
-    frozen = targets_key(config.resolved, refiner.backbone.weights_sha256)
+    judge = make_judge(config.verdict, refiner, samples) if options.target == VERDICT else None
+    frozen = targets_key(config.resolved, refiner.backbone.weights_sha256, judge)
     folder, targets = store / adaptor_key(frozen, config.resolved, inputs), store / f"targets-{frozen}"
     keys = list(inputs.samples.values())
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,19 +73,30 @@ def adapt(
         training = _trained(file, record, refiner)
         if training is None:
             options.attach(refiner.backbone)
-            found = _train(config, options, refiner, samples, folder, targets, keys)
+            found = _train(config, options, refiner, samples, folder, targets, keys, judge)
             save_adaptor(file, refiner.backbone, options.rank, options.alpha, options.placement)
             training = {**found, "checkpoint": str(file)}
             write_text(record, json.dumps(training, indent=1) + "\n")
     return training
 
 
-def targets_key(config: dict[str, Any], weights_sha256: str) -> str:
+def make_judge(part: Part, refiner: SAMRefiner, samples: Samples) -> SAMRefiner:
+    """What decides the masks that are trained on, whether or not the verdict decides those that are written."""
+    verdict: Verdict = build(part, enabled=True)
+    judge = judge_of(refiner, verdict)
+    if verdict.source == AUTO:
+        verdict.source = estimate_source(verdict, samples, refiner.backbone, judge.prompts).source
+    return judge
+
+
+def targets_key(config: dict[str, Any], weights_sha256: str, judge: SAMRefiner | None = None) -> str:
     """Sixteen characters that two jobs share exactly when equal samples give them equal training targets."""
     prompts = {key: value for key, value in config["prompts"].items() if key != "use"}
     backbone = {key: value for key, value in config["backbone"].items() if key not in IMMATERIAL_PARTS["backbone"]}
     dataset = {key: value for key, value in config["dataset"].items() if key not in ("output", "cache")}
     adaption = [config["adaption"][key] for key in ("prompts", "target")]
+    if judge is not None and judge.verdict is not None:
+        adaption += [config["verdict"], judge.verdict.source]
     return digest([RESULTS_VERSION, dataset, backbone, weights_sha256, prompts, adaption])[:KEY_LENGTH]
 
 
@@ -122,9 +136,10 @@ def _train(
     folder: Path,
     store: Path,
     keys: list[str],
+    judge: SAMRefiner | None,
 ) -> dict[str, Any]:
     clock = time.perf_counter()
-    targets = prepare_targets(samples, refiner, adaption, store, keys)
+    targets = prepare_targets(samples, refiner, adaption, store, keys, judge)
     prepared = time.perf_counter()
     before = rate(targets)
     module = RefinementModule(refiner)
@@ -156,6 +171,7 @@ def _train(
     for logger in trainer.loggers:
         logger.log_metrics({f"adaption/{name}": value for name, value in rates.items()})
     return {
+        **({} if judge is None or judge.verdict is None else {"source": judge.verdict.source}),
         "masks": len(targets),
         "steps": trainer.global_step,
         "epoch_losses": losses.epochs,

@@ -33,23 +33,29 @@ _REDUCED_OR_MASK = 1 | 4
 
 
 @dataclass(frozen=True)
-class BinaryMask:
-    """A binary mask, and how its file says it.
+class Levels:
+    """How a file says a binary mask.
 
     Attributes:
-        mask: H x W bool.
-        off: what the file holds where there is no object: a number, a palette index, or one number a channel.
+        off: what it holds where there is no object: a number, a palette index, or one number a channel.
         on: the same where there is one.
     """
 
-    mask: BoolArray
     off: Values
     on: Values
 
     def stored(self, mask: BoolArray) -> Values:
-        """Another H x W mask as the file would hold it: H x W, or H x W x channels."""
+        """An H x W mask as the file would hold it: H x W, or H x W x channels."""
         found: Values = np.where(mask[..., None] if self.on.ndim else mask, self.on, self.off)
         return found
+
+
+@dataclass(frozen=True)
+class BinaryMask:
+    """A binary mask, H x W bool, and how its file says it."""
+
+    mask: BoolArray
+    levels: Levels
 
 
 def read_mask(path: str | Path, threshold: float | None = None, group: str = "dataset") -> BoolArray:
@@ -117,13 +123,13 @@ def decode_binary(
             f"mask {printable(path)} is a color image (mode {image.mode}); expected a gray or palette image"
         )
     levels = raw.astype(np.uint8) if raw.dtype == bool else colors[..., 0] if raw.ndim == 3 else raw
-    lossy = image.format in LOSSY or (image.format == "WEBP" and len(np.unique(levels)) > 2)
+    lossy = image.format in LOSSY or (image.format == "WEBP" and len(distinct_values(levels)) > 2)
     mask, off, on = _of_levels(levels, path, threshold, lossy, group)
     if raw.ndim == 3:
         opaque = [255] if image.mode in ("LA", "RGBA") else []
         repeated = 1 if image.mode == "LA" else 3
-        return BinaryMask(mask, *(np.array([value] * repeated + opaque, raw.dtype) for value in (off, on)))
-    return BinaryMask(mask, np.array(off, raw.dtype), np.array(on, raw.dtype))
+        return BinaryMask(mask, Levels(*(np.array([value] * repeated + opaque, raw.dtype) for value in (off, on))))
+    return BinaryMask(mask, Levels(np.array(off, raw.dtype), np.array(on, raw.dtype)))
 
 
 def label_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[Any]]:
@@ -204,6 +210,16 @@ def palette_colors(image: Image.Image) -> npt.NDArray[np.uint8]:
     return colors
 
 
+def distinct_values(values: Values) -> Values:
+    """What `np.unique` returns, several times as fast for the two levels that nearly every mask has."""
+    if values.dtype == np.uint8 and values.size:
+        low, high = values.min(), values.max()
+        if ((values == low) | (values == high)).all():
+            return np.array([low, high] if low != high else [low])
+    found: Values = np.unique(values)
+    return found
+
+
 def some(values: npt.NDArray[Any], most: int = 8) -> str:
     """{0, 1, 2, 255}, shortened in the middle when long."""
     texts = [f"{value:g}" if math.isfinite(float(value)) else str(value) for value in values.tolist()]
@@ -218,13 +234,13 @@ def _of_palette(image: Image.Image, raw: Values, path: str | Path, threshold: fl
             raise InputError(f"mask {printable(path)} is partly transparent; expected an opaque gray or palette image")
         raw = raw[..., 0]
     colors = palette_colors(image)
-    used = np.unique(raw)
+    used = distinct_values(raw)
     shown = colors[used]
     if (shown[:, 3] == 255).all() and (shown[:, :1] == shown[:, 1:3]).all() and len(set(shown[:, 0].tolist())) > 1:
         mask, off, on = _of_levels(colors[raw, 0], path, threshold, False, group)
         brightness = shown[:, 0].astype(int)
         nearest = [used[np.abs(brightness - int(level)).argmin()] for level in (off, on)]
-        return BinaryMask(mask, *(np.array(index, raw.dtype) for index in nearest))
+        return BinaryMask(mask, Levels(*(np.array(index, raw.dtype) for index in nearest)))
     distinct = len({tuple(color) for color in shown.tolist()})
     if distinct == 1:
         # A palette that shows nothing leaves the indices, of which 0 is the background.
@@ -232,7 +248,7 @@ def _of_palette(image: Image.Image, raw: Values, path: str | Path, threshold: fl
         if len(used) > 2 or (len(used) == 2 and used[0] != 0) or (len(used) == 1 and used[0] == 0 and not nothing):
             raise _unclear(path, f"the palette indices {some(used)} in one color", "two colors, one of them black")
         on = used[-1] if used[-1] else 1
-        return BinaryMask(np.asarray(raw != 0), np.array(0, raw.dtype), np.array(on, raw.dtype))
+        return BinaryMask(np.asarray(raw != 0), Levels(np.array(0, raw.dtype), np.array(on, raw.dtype)))
     ground = used[_shows_nothing(shown)]
     if len(used) > 2 or len(ground) != 1:
         raise _unclear(
@@ -242,7 +258,7 @@ def _of_palette(image: Image.Image, raw: Values, path: str | Path, threshold: fl
         )
     (off,) = ground
     on = used[used != off][0]
-    return BinaryMask(np.asarray(raw == on), np.array(off, raw.dtype), np.array(on, raw.dtype))
+    return BinaryMask(np.asarray(raw == on), Levels(np.array(off, raw.dtype), np.array(on, raw.dtype)))
 
 
 def _shows_nothing(colors: npt.NDArray[np.uint8]) -> BoolArray:
@@ -265,7 +281,7 @@ def _of_transparency(raw: Values, path: str | Path) -> BinaryMask:
             "color on transparent ground, or an opaque gray or palette image"
         )
     off = raw[~visible][0] if not visible.all() else np.zeros(raw.shape[2], raw.dtype)
-    return BinaryMask(visible, off, colors[0])
+    return BinaryMask(visible, Levels(off, colors[0]))
 
 
 def _of_colors(raw: Values, path: str | Path) -> BinaryMask:
@@ -273,7 +289,7 @@ def _of_colors(raw: Values, path: str | Path) -> BinaryMask:
     black = (colors[:, :3] == 0).all(axis=1)
     if len(colors) == 2 and black.sum() == 1:
         off, on = colors[black][0], colors[~black][0]
-        return BinaryMask(np.asarray((raw == on).all(axis=2)), off, on)
+        return BinaryMask(np.asarray((raw == on).all(axis=2)), Levels(off, on))
     raise InputError(
         f"mask {printable(path)} is a color image of {len(colors)} colors; expected a gray or palette image, or one "
         "color on black"
@@ -290,7 +306,7 @@ def _of_levels(
     levels: Values, path: str | Path, threshold: float | None, lossy: bool, group: str
 ) -> tuple[BoolArray, Any, Any]:
     """A mask, and the levels of its background and object."""
-    found = np.unique(levels)
+    found = distinct_values(levels)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise InputError(f"mask {printable(path)} holds the values {some(found)}; expected finite numbers")
     top, low = (found[-1], found[0]) if len(found) else (0, 0)

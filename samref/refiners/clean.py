@@ -72,16 +72,20 @@ class Clean:
         # The background around the box is no hole.
         holes, areas = _connected(np.pad(~mask, 1, constant_values=True))
         pinholes = areas < self.pinhole
-        pinholes[holes[0, 0]] = False
-        holes = holes[1:-1, 1:-1]
-        pinholes[holes[~mask & ~before]] = False
-        mask = mask | (pinholes[holes] & ~mask)
+        pinholes[[0, holes[0, 0]]] = False
+        if pinholes.any():
+            holes = holes[1:-1, 1:-1]
+            pinholes[holes[~mask & ~before]] = False
+            mask = mask | pinholes[holes]
         parts, areas = _connected(mask)
         crumbs = areas < min(self.crumb, LARGEST_SHARE * areas.max())
-        if not is_box_like(coarse):
-            crumbs[parts[mask & before]] = False
+        crumbs[0] = False
+        if crumbs.any():
+            if not is_box_like(coarse):
+                crumbs[parts[mask & before]] = False
+            mask = mask & ~crumbs[parts]
         cleaned = refined.copy()
-        cleaned[inside] = mask & ~crumbs[parts]
+        cleaned[inside] = mask
         return cleaned
 
 

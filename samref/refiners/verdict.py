@@ -10,11 +10,9 @@ import math
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from samref.backbones.backbone import Backbone
 from samref.errors import ConfigError
@@ -41,7 +39,18 @@ from samref.refiners.views import IMAGE, View, Views
 from samref.refiners.vote import SATURATION, Vote, fuse
 from samref.refiners.zoom import Zoom, choose_views
 from samref.stopwatch import Stopwatch
-from samref.structures import FALLBACK, KEPT, REFINED, Embedding, FloatArray, IntArray, Prompts, Refinement, Sample
+from samref.structures import (
+    FALLBACK,
+    KEPT,
+    REFINED,
+    Embedding,
+    FloatArray,
+    IntArray,
+    Prompts,
+    Refinement,
+    Sample,
+    Samples,
+)
 
 # What decides about a single mask: the combinations whose disagreement shows how rough its outline is.
 EVIDENCE = ("all", "box", "point_box")
@@ -370,7 +379,7 @@ def trust(agreement: float, kept_of_vote: float) -> float:
 
 def estimate_source(
     verdict: Verdict,
-    samples: Dataset[Any],
+    samples: Samples,
     backbone: Backbone,
     excavator: Excavator,
     zoom: Zoom | None = None,
@@ -391,7 +400,7 @@ def estimate_source(
     """
     known = {} if known is None else known
     evidence: list[Evidence] = []
-    count = len(samples)  # type: ignore[arg-type]  # torch's Dataset leaves its length undeclared
+    count = len(samples)
     places = np.unique(np.linspace(0, count - 1, min(count, verdict.sample_images)).astype(int))
     with torch.inference_mode():
         for place in places.tolist():

@@ -83,7 +83,7 @@ class View:
                     target[row] = outside
                     target[(row, ..., *inside)] = values[k]
             if k in part.rejected:
-                result.rejected[row] = self._pasted(part.rejected[k], whole)
+                result.rejected[int(row)] = self._pasted(part.rejected[k], whole)
             if lost and part.candidates is not None and result.candidate_iou is not None and whole.truth is not None:
                 truth = whole.truth[row]
                 result.candidate_iou[row] = [pair_iou(self._pasted(one, whole), truth) for one in part.candidates[k]]

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from samref.adaption.checkpoint import load_adaptor, save_adaptor
 from samref.adaption.lora import adapt_head, get_adapter_params
-from samref.adaption.module import prepare_targets, rate, training_refiner
+from samref.adaption.module import judge_of, prepare_targets, rate, training_refiner
 from samref.adaption.ranking_loss import ranking_loss
 from samref.adaption.training_data import CachedTargets, EpochSampler, PlainTargets
 from samref.backbones.tiny import TinyHqSam, TinySam
@@ -19,6 +19,7 @@ from samref.datasets.davis import Davis585
 from samref.datasets.loader import Samples
 from samref.engine import runner
 from samref.errors import ConfigError, WeightsError
+from samref.geometry.masks import pair_iou
 from samref.metrics.selection_accuracy import SelectionAccuracy
 from samref.prompts.excavation import Frame
 from tests.factories import make_davis585
@@ -96,6 +97,25 @@ def test_the_cached_path_gives_the_losses_of_the_plain_path(backbone, davis, tmp
         losses.append(train(targets, adaption, backbone))
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-6)
     assert losses[0][0] != losses[0][-1]
+
+
+@pytest.mark.parametrize("placement", ["last", "all"])
+def test_the_target_may_be_what_a_verdict_decides(davis, tmp_path, placement):
+    backbone = TinySam(device="cpu")
+    refiner, adaption, samples = parts(backbone, davis, "adaption.target=verdict", f"adaption.placement={placement}")
+    options = ["verdict.enabled=true", "verdict.source=superpixels", "verdict.recipes.superpixels.coarse_weight=0"]
+    verdict = build(compose_config(options).verdict)
+    decided = [judge_of(refiner, verdict).refine_sample(sample).masks for sample in samples]
+    assert any((sample.masks != masks).any() for sample, masks in zip(samples, decided, strict=True))
+    adaption.attach(backbone)
+    targets = prepare_targets(samples, refiner, adaption, tmp_path, KEYS, judge_of(refiner, verdict))
+    shake(backbone)
+    _, wanted, _ = targets.rated(torch.arange(len(targets)))
+    expected = []
+    for sample, masks in zip(samples, decided, strict=True):
+        found = training_refiner(refiner, adaption).refine_sample(sample, keep_candidates=True).candidates
+        expected += [[pair_iou(one, mask) for one in three] for three, mask in zip(found, masks, strict=True)]
+    np.testing.assert_allclose(wanted.numpy(), expected, atol=1e-6)
 
 
 def test_another_placement_falls_back_to_the_plain_path(davis, tmp_path):
@@ -244,6 +264,16 @@ def test_an_adaptor_is_trained_again_when_its_data_change_and_when_forced(run, d
     assert len(computed) == 6
     assert {**again["adaption"], "seconds": 0} == {**first["adaption"], "seconds": 0}
     assert again["adaption"]["seconds"] != first["adaption"]["seconds"]
+
+
+def test_a_verdicts_masks_are_a_target_of_their_own(run, tmp_path):
+    quick = ("prompts=box", "adaption.min_steps=2")
+    coarse = run(*quick)["adaption"]
+    verdict = run(*quick, "adaption.target=verdict", "verdict.source=boxes")["adaption"]
+    assert verdict["source"] == "boxes" and "source" not in coarse
+    assert verdict["checkpoint"] != coarse["checkpoint"]
+    estimated = run(*quick, "adaption.target=verdict")["adaption"]
+    assert estimated["source"] in ("boxes", "polygons", "network", "superpixels", "good")
 
 
 def test_the_adaptor_is_taken_off_after_its_job(run):

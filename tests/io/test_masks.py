@@ -6,7 +6,7 @@ from PIL import Image
 
 from samref.errors import InputError
 from samref.io.images import opened
-from samref.io.masks import decode_binary, read_labels, read_mask
+from samref.io.masks import decode_binary, distinct_values, read_labels, read_mask
 
 SIZE = (24, 40)
 WHITE, BLACK, RED, GRAY = (255, 255, 255), (0, 0, 0), (220, 20, 30), (128, 128, 128)
@@ -105,7 +105,7 @@ def test_two_levels_are_a_mask_whatever_the_upper_one_is(tmp_path, top):
     path = save_values(tmp_path / "m.png", checker().astype(np.uint8) * top)
     content = decode(path)
     assert (content.mask == checker()).all()
-    assert (content.stored(checker()) == np.array(Image.open(path))).all()
+    assert (content.levels.stored(checker()) == np.array(Image.open(path))).all()
 
 
 @pytest.mark.parametrize("values", [{1, 2}, {127, 255}, {7}, {254}])
@@ -122,7 +122,7 @@ def test_the_object_is_what_is_not_black_in_any_order(tmp_path, colors, kind):
     save = save_palette if kind == "palette" else save_colors
     content = decode(save(tmp_path / "m.png", checker(), colors))
     assert (content.mask == shown).all()
-    assert (content.stored(shown) == np.array(Image.open(tmp_path / "m.png"))).all()
+    assert (content.levels.stored(shown) == np.array(Image.open(tmp_path / "m.png"))).all()
 
 
 def test_a_palette_may_use_any_two_of_its_colors(tmp_path):
@@ -166,7 +166,7 @@ def test_one_color_on_transparent_ground_is_the_object(tmp_path):
     path = save_values(tmp_path / "m.png", pixels)
     content = decode(path)
     assert (content.mask == checker()).all()
-    assert (content.stored(checker()) == pixels).all()
+    assert (content.levels.stored(checker()) == pixels).all()
     pixels[0, :10] = (9, 9, 9, 255)
     with pytest.raises(InputError, match="a picture of 2 colors that is partly transparent"):
         decode(save_values(path, pixels))
@@ -231,7 +231,7 @@ def test_fractions_need_a_threshold_of_their_own_scale(tmp_path):
         decode(path)
     content = decode(path, 0.5)
     assert (content.mask == (scores >= 0.5)).all()
-    assert set(np.unique(content.stored(content.mask))) == {0, 1}
+    assert set(np.unique(content.levels.stored(content.mask))) == {0, 1}
     with pytest.raises(InputError, match=r"dataset\.threshold is 128; expected a threshold between them"):
         decode(path, 128)
     levels = save_values(tmp_path / "n.png", np.arange(960, dtype=np.uint16).reshape(SIZE).astype(np.uint8))
@@ -245,3 +245,10 @@ def test_the_options_of_another_group_are_named(tmp_path):
     path = save_values(tmp_path / "m.png", np.arange(3, dtype=np.uint8)[None])
     with pytest.raises(InputError, match=r"refiner\.threshold=128"):
         read_mask(path, group="refiner")
+
+
+@pytest.mark.parametrize("levels", [[], [0], [7, 7], [0, 255], [3, 200, 3], [0, 1, 2], [1.5, 0.0], [70000, 0]])
+def test_distinct_values_are_those_of_numpy(levels):
+    values = np.array(levels, np.uint8 if max(levels, default=0) < 256 and 1.5 not in levels else None)[None]
+    found = distinct_values(values)
+    assert found.dtype == values.dtype and found.tolist() == np.unique(values).tolist()

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samref.backbones.cache import CachedBackbone
+from samref.callbacks.refinement_json import from_json, to_json
 from samref.config.compose import build, compose_config
 from samref.errors import ConfigError
 from samref.refiners.samrefiner import SAMRefiner
@@ -101,6 +104,15 @@ def test_only_masks_in_crops_change_and_each_says_so(refiner):
     for k, flag in enumerate(near.flags):
         assert ((near.logits[k] > 0) == near.masks[k]).all() or flag != "refined"
         assert (near.masks[k] == coarse[k]).all() or flag == "refined"
+
+
+def test_what_was_rejected_in_a_crop_is_kept_for_the_next_run(refiner):
+    found = refiner.refine(photo(SIZE, 1), scattered())
+    if refiner.verdict is not None:
+        assert set(found.rejected) & {0, 1, 2, 3}
+    again = from_json(json.loads(json.dumps(to_json(found))))
+    assert again.rejected.keys() == found.rejected.keys()
+    assert all((again.rejected[k] == mask).all() for k, mask in found.rejected.items())
 
 
 def test_a_crop_is_refined_as_an_image_of_its_own(refiner):

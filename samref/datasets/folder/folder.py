@@ -129,6 +129,7 @@ class Folder(MaskDataset):
         meta: dict[str, Any] = {"all_files": tuple(str(path) for path in pairing.masks), "coarse": str(self.masks)}
         maps = [(str(path), f) for path, f in zip(pairing.masks, found, strict=True) if f.labels is not None]
         meta |= {"backgrounds": {path: f.background for path, f in maps}, "ignored": {p: f.ignored for p, f in maps}}
+        meta["written"] = {str(path): f.written for path, f in zip(pairing.masks, found, strict=True)}
         meta["warnings"] = (*warnings, *dict.fromkeys(warning for f in found for warning in f.warnings))
         meta["problems"] = tuple(Failure(pairing.image_id, f.problem) for f in found if f.problem is not None)
         if self.stm is not None:

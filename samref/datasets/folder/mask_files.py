@@ -6,17 +6,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from samref.datasets.folder.style import Style, Values
 from samref.errors import InputError
 from samref.io.atomic import atomic_path
 from samref.io.images import opened, printable
-from samref.io.masks import decode_binary, label_values, mask_values, palette_colors, some
+from samref.io.masks import Levels, decode_binary, label_values, mask_values, palette_colors, some
 from samref.structures import BoolArray
 
 AUTO = "auto"
@@ -33,12 +31,6 @@ NO_BLACK = (
 )
 MAX_LABELS = 4096
 _WHITE = [255, 255, 255]
-# Where TIFF keeps the pixels, which the writer decides itself; everything else (resolution, place on earth) is kept.
-_TIFF_LAYOUT = frozenset({254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 284, 292, 293, 317}) | {
-    *range(320, 326), 338, 339, 347, 530, 531, 532,
-}  # fmt: skip
-
-Values = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class MaskFile:
         ignored: H x W bool, pixels of a label map that stay what they are; None for a binary mask.
         warnings: what a person should know of how it was read.
         problem: why nothing of a label map is refined, or None.
+        written: how a binary PNG is written; None for other files.
     """
 
     masks: BoolArray
@@ -60,6 +53,7 @@ class MaskFile:
     ignored: BoolArray | None = None
     warnings: tuple[str, ...] = ()
     problem: str | None = None
+    written: tuple[Style, Levels] | None = None
 
     @property
     def objects(self) -> tuple[int | None, ...]:
@@ -90,7 +84,9 @@ def read_mask_file(
     """
     with opened(path, "mask") as image:
         if not (label_maps if label_maps is not None else _is_label_map(image)):
-            return MaskFile(decode_binary(image, path, threshold).mask[None], None)
+            binary = decode_binary(image, path, threshold)
+            written = (Style.of(image), binary.levels) if image.format == "PNG" else None
+            return MaskFile(binary.mask[None], None, written=written)
         values = label_values(image, path)
         ignored = _ignored(values)
         ground, warnings = _background(image, values) if background == AUTO else (background, ())
@@ -110,9 +106,10 @@ def read_mask_file(
 def write_binary_like(source: Path, target: Path, mask: BoolArray, threshold: float | None = None) -> None:
     """Writes an H x W bool mask with the mode, values, file format and metadata of the mask file `source`."""
     with opened(source, "mask") as image:
-        stored = decode_binary(image, source, threshold).stored(mask)
+        stored = decode_binary(image, source, threshold).levels.stored(mask)
+        style = Style.of(image)
     # Outside the block, whose errors are those of reading the source.
-    _save_like(image, target, stored)
+    style.save(target, stored)
 
 
 def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None], background: int | None = 0) -> None:
@@ -130,7 +127,8 @@ def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None
         paint(after)
         ignored = _ignored(before)
         after[ignored] = before[ignored]
-    _save_like(image, target, _in_channels(after, image.mode))
+        style = Style.of(image)
+    style.save(target, _in_channels(after, style.mode))
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -189,58 +187,8 @@ def _ignored(values: Values) -> BoolArray:
     return np.asarray(values == IGNORE)
 
 
-def _save_like(source: Image.Image, target: Path, values: Values) -> None:
-    image = _in_mode(values, source)
-    options: dict[str, Any] = {
-        key: source.info[key] for key in ("dpi", "icc_profile", "exif", "transparency") if key in source.info
-    }
-    file_format = "JPEG" if source.format == "MPO" else source.format
-    if file_format == "PNG":
-        options["pnginfo"] = _png_text(source)
-    elif file_format == "TIFF":
-        options = {"tiffinfo": _tiff_tags(source), "compression": source.info.get("compression")}
-    elif file_format == "JPEG":
-        options |= {"quality": 95, "subsampling": 0}
-    elif file_format == "WEBP":
-        options |= {"lossless": True}
-    with atomic_path(target) as temporary:
-        image.save(temporary, format=file_format, **options)
-
-
 def _in_channels(values: Values, mode: str) -> Values:
     """Gray values repeated in the channels of a mode."""
     opaque = np.full_like(values, 255)
     channels = {"LA": [values, opaque], "RGB": [values] * 3, "RGBA": [values] * 3 + [opaque]}
     return np.stack(channels[mode], axis=-1) if mode in channels else values
-
-
-def _in_mode(stored: Values, source: Image.Image) -> Image.Image:
-    mode = source.mode
-    if mode == "1":
-        return Image.fromarray(stored > 0)
-    if mode == "F":
-        return Image.fromarray(stored.astype(np.float32))
-    if mode.startswith("I"):
-        return Image.fromarray(stored.astype(np.int32 if mode == "I" else np.uint16))
-    if mode not in ("L", "P", "LA", "RGB", "RGBA"):
-        raise InputError(f"masks of mode {mode} cannot be written; expected gray, palette or RGB")
-    image = Image.fromarray(stored.astype(np.uint8))
-    if mode == "P":
-        image.putpalette(source.getpalette() or [])
-    return image
-
-
-def _png_text(source: Image.Image) -> PngInfo:
-    chunks = PngInfo()
-    for key, value in getattr(source, "text", {}).items():
-        chunks.add_itxt(key, value) if not value.isascii() else chunks.add_text(key, value)
-    return chunks
-
-
-def _tiff_tags(source: Image.Image) -> Any:
-    tags = source.tag_v2.__class__()  # type: ignore[attr-defined]
-    for tag, value in source.tag_v2.items():  # type: ignore[attr-defined]
-        if tag not in _TIFF_LAYOUT:
-            tags[tag] = value
-            tags.tagtype[tag] = source.tag_v2.tagtype[tag]  # type: ignore[attr-defined]
-    return tags

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from samref.datasets.dataset import MaskWriter
-from samref.datasets.folder.mask_files import Values, copy_file, write_binary_like, write_labels_like
+from samref.datasets.folder.mask_files import copy_file, write_binary_like, write_labels_like
 from samref.datasets.folder.overlap import Shares, share_out
+from samref.datasets.folder.style import Style, Values
 from samref.errors import InputError
 from samref.io.images import printable
-from samref.structures import Refinement, Sample
+from samref.io.masks import Levels
+from samref.structures import BoolArray, Refinement, Sample
 
 
 class FolderWriter(MaskWriter):
@@ -39,9 +41,16 @@ class FolderWriter(MaskWriter):
             if np.array_equal(sample.masks[rows], refinement.masks[rows]):
                 copy_file(source, target)
             elif sample.meta["labels"][rows[0]] is None:
-                write_binary_like(source, target, refinement.masks[rows[0]], self.threshold)
+                self._write_binary(source, target, sample.meta["written"].get(name), refinement.masks[rows[0]])
             else:
                 self._write_labels(source, target, sample, refinement, rows)
+
+    def _write_binary(self, source: Path, target: Path, written: tuple[Style, Levels] | None, mask: BoolArray) -> None:
+        if written is None:
+            write_binary_like(source, target, mask, self.threshold)
+        else:
+            style, levels = written
+            style.save(target, levels.stored(mask))
 
     def _write_labels(
         self, source: Path, target: Path, sample: Sample, refinement: Refinement, rows: Sequence[int]

@@ -1,5 +1,7 @@
 """Mask files of every encoding, read and written back."""
 
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -200,3 +202,14 @@ def test_a_copy_is_the_same_bytes(tmp_path):
     (tmp_path / "m.png").write_bytes(b"whatever")
     copy_file(tmp_path / "m.png", tmp_path / "sub" / "m.png")
     assert (tmp_path / "sub" / "m.png").read_bytes() == b"whatever"
+
+
+def test_what_was_read_is_enough_to_write_a_png_alike(tmp_path):
+    for name in binary_files(tmp_path, before()):
+        content = read_mask_file(tmp_path / name)
+        assert (content.written is not None) == name.endswith(".png"), name
+        if content.written is not None:
+            style, levels = pickle.loads(pickle.dumps(content.written))
+            style.save(tmp_path / "kept" / name, levels.stored(after()))
+            write_binary_like(tmp_path / name, tmp_path / "again" / name, after())
+            assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
