@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from markdown.extensions.toc import slugify
 
 from samref.cli.main import COMMANDS
 from samref.config.compose import compose_config
@@ -200,3 +201,11 @@ READING_COMMANDS = sorted(set(quoted_commands("readings.md")))
 @pytest.mark.parametrize("command", READING_COMMANDS)
 def test_every_command_of_a_reading_composes(command):
     test_every_command_composes(command)
+
+
+def test_every_reading_is_linked_from_the_rows_that_depend_on_it():
+    text = (ROOT / "docs" / "readings.md").read_text(encoding="utf-8")
+    anchors = {slugify(title, "-") for title in re.findall(r"^## (.*)$", text, re.MULTILINE)}
+    linked = {anchor for row in ROWS for anchor in re.findall(r"\(readings\.md#([^)]*)\)", row["state"])}
+    assert linked == anchors
+    assert "docs/readings.md" in (ROOT / "conf" / "experiment" / "stm.yaml").read_text(encoding="utf-8")
