@@ -62,6 +62,7 @@ REASONS = {
     SUPERPIXELS: "vote of the candidates and the coarse mask, whose contour follows edges",
 }
 KEPT_BY_EDGES = "kept: edges support the coarse contour"
+KEPT_APART = "kept: the refinement overlaps too little with the coarse mask"
 KEPT_AS_GOOD = "kept: the masks of this data set are good"
 KEPT_EMPTY = "kept: the refinement came out empty"
 
@@ -75,17 +76,22 @@ class Recipe:
         coarse_weight: the coarse mask's share of the vote, in [0, 0.5); from 0.5 on it would always win.
         edges: whether the result must have more edge support than the coarse mask.
         keep: whether the coarse masks stay as they are.
+        min_overlap: IoU that result and coarse mask must have, in [0, 1); 0 asks for none. Where the coarse masks of a
+            data set are good, a result that departs from one of them is of something else.
 
     Raises:
-        ConfigError: for a share outside its range, or unknown combinations.
+        ConfigError: for a share or an IoU outside its range, or unknown combinations.
     """
 
     hypotheses: Sequence[str]
     coarse_weight: float
     edges: bool
     keep: bool = False
+    min_overlap: float = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.min_overlap < 1:
+            raise ConfigError(f"verdict has a min_overlap of {self.min_overlap}; expected an IoU from 0 to below 1")
         if not 0 <= self.coarse_weight < 0.5:
             raise ConfigError(
                 f"verdict has a coarse_weight of {self.coarse_weight}; expected a share from 0 to below 0.5"
@@ -313,6 +319,8 @@ class _Judge:
             flag, reason = FALLBACK, KEPT_EMPTY
         elif recipe.edges and not edge_support(self.strength, mask, coarse).for_refinement:
             flag, reason = KEPT, KEPT_BY_EDGES
+        elif recipe.min_overlap and pair_iou(mask, coarse) < recipe.min_overlap:
+            flag, reason = KEPT, KEPT_APART
         result.masks[row] = mask if flag == REFINED else coarse
         if flag == KEPT and not np.array_equal(mask, coarse):
             result.rejected[row] = mask

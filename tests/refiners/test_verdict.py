@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from samref.errors import ConfigError
+from samref.geometry.masks import pair_iou
 from samref.refiners.samrefiner import SAMRefiner
 from samref.refiners.source import SOURCES
-from samref.refiners.verdict import KEPT_AS_GOOD, Recipe, Verdict, estimate_source
+from samref.refiners.verdict import KEPT_APART, KEPT_AS_GOOD, Recipe, Verdict, estimate_source
 from samref.structures import Failure, Sample
 from tests.factories import blob, photo, rough
 
@@ -22,8 +23,9 @@ def source(refiner):
         refiner.verdict.source = name
         return refiner
 
+    recipes = dict(refiner.verdict.recipes)
     yield choose
-    refiner.verdict.source = "auto"
+    refiner.verdict.source, refiner.verdict.recipes = "auto", recipes
 
 
 def masks(count=6):
@@ -48,6 +50,22 @@ def test_every_mask_has_a_reason_a_score_and_a_flag(source, name):
         if flag != "refined":
             assert (result.masks[k] == coarse[k]).all()
             assert result.reasons[k].startswith("kept")
+
+
+def test_what_overlaps_too_little_is_rejected(source):
+    refiner = source("superpixels")
+    free, bound = (Recipe(["all", "box"], 0.2, False, min_overlap=iou) for iou in (0, 0.999))
+    results = []
+    for recipe in (free, bound):
+        refiner.verdict.recipes["superpixels"] = recipe
+        results.append(refiner.refine(photo(SIZE, 0), masks()))
+    before, after = results
+    assert "refined" in before.flags
+    for k, coarse in enumerate(masks()):
+        apart = before.flags[k] == "refined" and pair_iou(before.masks[k], coarse) < 0.999
+        assert (after.reasons[k] == KEPT_APART) == apart
+        assert (after.masks[k] == (coarse if apart else before.masks[k])).all()
+        assert not apart or (after.rejected[k] == before.masks[k]).all()
 
 
 def test_good_masks_stay_and_say_so(source):
@@ -116,6 +134,7 @@ def test_a_data_sets_source_is_that_of_masks_spread_over_it(refiner):
     ("make", "sentence"),
     [
         (lambda: Recipe(["box"], 0.5, False), "coarse_weight of 0.5; expected a share from 0 to below 0.5"),
+        (lambda: Recipe(["box"], 0, False, min_overlap=1), "min_overlap of 1; expected an IoU from 0 to below 1"),
         (lambda: Recipe([], 0.1, False), "without hypotheses"),
         (lambda: Recipe(["circle"], 0.1, False), "a hypothesis is named 'circle'"),
         (lambda: Verdict(True, "boxen", {}), "verdict.source is 'boxen'; expected auto or one of boxes"),
