@@ -29,7 +29,7 @@ from samref.refiners.segrefiner import SegRefiner
 from samref.refiners.segrefiner.unet import DenoisingUNet
 from samref.refiners.settling import MaskRefiner
 
-SIZE = "6 MP"
+SIZE, LARGE = "6 MP", "20 MP"
 
 
 class Following(nn.Module):
@@ -62,13 +62,14 @@ REFINERS: dict[str, Callable[[], MaskRefiner]] = {
 
 
 def refiner_rows() -> list[dict[str, Any]]:
-    """Seconds and peak memory of each."""
-    return [measured(name, torch.get_num_threads()) for name in REFINERS]
+    """Seconds and peak memory of each, and of CRM, whose memory grows with the image, at 5,000 px too."""
+    threads = torch.get_num_threads()
+    return [*(measured(name, SIZE, threads) for name in REFINERS), measured("crm", LARGE, threads)]
 
 
-def measured(name: str, threads: int) -> dict[str, Any]:
+def measured(name: str, size: str, threads: int) -> dict[str, Any]:
     """Runs one measurement in a new process and returns what it printed."""
-    command = [sys.executable, "-m", "benchmarks.refiners", name, "--threads", str(threads)]
+    command = [sys.executable, "-m", "benchmarks.refiners", name, "--image", size, "--threads", str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-2000:]}")
@@ -76,9 +77,9 @@ def measured(name: str, threads: int) -> dict[str, Any]:
     return row
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, size: str) -> dict[str, Any]:
     torch.manual_seed(0)
-    sample = make_case(SIZE, 1)
+    sample = make_case(size, 1)
     refiner = REFINERS[name]()
     before = peak_mb()
     # Of the processor, so that a machine that does other things too measures the same.
@@ -101,10 +102,11 @@ def main() -> None:
     """Prints one measurement as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refiners", description=__doc__)
     parser.add_argument("name", choices=list(REFINERS))
+    parser.add_argument("--image", choices=(SIZE, LARGE), default=SIZE)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(json.dumps(measure(options.name)))
+    print(json.dumps(measure(options.name, options.image)))
 
 
 if __name__ == "__main__":
