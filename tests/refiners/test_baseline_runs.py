@@ -98,6 +98,8 @@ def test_a_baseline_is_scored_by_the_data_sets_protocol(run, dataset, refiner):
         warnings.filterwarnings("error", message=".*compute.*before.*update.*")
         report = run(dataset, *REFINERS[refiner], "save_masks=true")
     reference = run(dataset, f"regions={report['config']['regions']}")
+    whole = "categories" if refiner == "dense_crf" else "regions"
+    assert report["input"] == (whole if dataset == "voc" else "masks")
     scores = report["metrics"]
     assert scores["coarse"] == reference["metrics"]["coarse"]
     assert set(scores["refined"]) == set(reference["metrics"]["refined"]) - OF_PROMPTS
