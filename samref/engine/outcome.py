@@ -30,6 +30,7 @@ class RunOutcome:
         left_over: files that earlier runs wrote for what is no input any more.
         adaption: what is known of the adaptor; None without one.
         source: where the coarse masks come from; None where nothing is judged.
+        calibration: IoU by ranges of the score, see `samref.report.calibration`; None without ground truth or scores.
         timing: seconds by stage, `total` of them, `wall` of the whole run; images and masks per second of `total`.
         peak_memory_mb: of the device; None where the system does not count it.
         hardware: processor, memory and accelerator.
@@ -54,6 +55,7 @@ class RunOutcome:
     left_over: list[str]
     adaption: dict[str, Any] | None
     source: Estimate | None
+    calibration: list[dict[str, Any]] | None
     timing: dict[str, float | None]
     peak_memory_mb: float | None
     hardware: dict[str, Any]

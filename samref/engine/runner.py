@@ -42,6 +42,7 @@ from samref.io.atomic import noting_files
 from samref.io.lock import claimed
 from samref.refiners.samrefiner import Refiner
 from samref.refiners.source import Estimate
+from samref.report.calibration import calibration_of
 
 Report = dict[str, Any]
 
@@ -120,6 +121,7 @@ def _refine(job: Job, data: Data, output: Path | None, command: str, clock: Cloc
         left_over=left_over,
         adaption=ready.adaption,
         source=ready.source,
+        calibration=calibration_of(summary.statistics.rows),
         timing={**summary.timing(), "wall": clock.seconds()},
         peak_memory_mb=environment.peak_memory_mb(device_of(refiner)),
         hardware=environment.hardware(),

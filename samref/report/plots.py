@@ -13,6 +13,7 @@ from samref.errors import ConfigError
 from samref.io.atomic import atomic_path, write_text
 from samref.report.figures import Plotted, Point, as_csv, plot, read_figures, same_number
 from samref.report.overview import Overview, read_overview
+from samref.report.reliability import Reliability, read_reliability
 from samref.report.render import label
 from samref.report.runs import find_reports, read_runs
 
@@ -63,6 +64,12 @@ def show_figures(outputs: Sequence[Path], experiments: Path, write: Path, consol
         console.print(overview.title, style="bold", markup=False, soft_wrap=True)
         paths = _write(draw_overview(overview), write / overview.name)
         console.print(f"  {len(overview.pairs)} benchmarks: {paths[0]}", markup=False, soft_wrap=True)
+    for path in sorted(experiments.glob("*/reliability.yaml")):
+        reliability = read_reliability(path, runs)
+        if reliability.bins:
+            console.print(reliability.title, style="bold", markup=False, soft_wrap=True)
+            paths = _write(draw_reliability(reliability), write / reliability.name)
+            console.print(f"  {reliability.runs} runs: {paths[0]}", markup=False, soft_wrap=True)
     for problem in problems:
         console.print(f"left out: {problem}", style="yellow", markup=False, soft_wrap=True)
 
@@ -121,6 +128,26 @@ def draw_overview(overview: Overview) -> Canvas:
     axes.set_xlabel("%, coarse (open) to refined (filled)")
     axes.set_title(overview.title, fontsize=10)
     canvas.legend(loc="outside lower center", fontsize=8, ncols=2)
+    return canvas
+
+
+def draw_reliability(reliability: Reliability) -> Canvas:
+    """The diagram: mean IoU over mean score, a perfect score's diagonal, and how many masks each range holds."""
+    canvas = Canvas(figsize=(PANEL_WIDTH, PANEL_WIDTH + 1.2), layout="constrained")
+    FigureCanvasAgg(canvas)
+    axes, counts = canvas.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    bins = reliability.bins
+    score, iou, masks = ([one[key] for one in bins] for key in ("score", "iou", "masks"))
+    axes.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1, label="score = IoU")
+    axes.plot(score, iou, "o-", color=COLORS[0], markersize=4, label=f"masks (mean distance {reliability.error:.3f})")
+    axes.set_ylabel("mean IoU")
+    axes.legend(fontsize=8)
+    counts.bar([one["from"] for one in bins], masks, width=0.09, align="edge", color=COLORS[5])
+    counts.set_ylabel("masks")
+    counts.set_xlabel("score")
+    for panel in (axes, counts):
+        panel.grid(alpha=0.3)
+    canvas.suptitle(reliability.title, fontsize=9)
     return canvas
 
 

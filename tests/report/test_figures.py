@@ -10,7 +10,8 @@ from samref.cli.main import main
 from samref.errors import ConfigError
 from samref.report.figures import as_csv, plot, read_figure, read_figures
 from samref.report.overview import read_overview
-from samref.report.plots import draw, draw_overview
+from samref.report.plots import draw, draw_overview, draw_reliability
+from samref.report.reliability import read_reliability
 from samref.report.runs import read_runs
 from samref.report.tables import EXPERIMENTS
 
@@ -210,6 +211,23 @@ def test_the_overview_takes_its_numbers_from_the_tables(write_report):
     (axes,) = draw_overview(overview).axes
     drawn = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
     assert drawn == [(81.4, 87.1), pytest.approx((70, 90)), *(pair.paper for pair in overview.pairs[1:])]
+
+
+def test_the_reliability_diagram_pools_the_runs_of_its_experiment(write_report):
+    one, other = ({"from": 0.9, "masks": n, "score": 0.95, "iou": iou} for n, iou in ((1, 0.8), (3, 0.9)))
+    low = {"from": 0.1, "masks": 1, "score": 0.15, "iou": 0.25}
+    paths = [
+        write_report("coarse_kinds", {"verdict.enabled": True}, {}, identity="a", calibration=[low, one]),
+        write_report("coarse_kinds", {"verdict.enabled": True}, {}, identity="b", calibration=[other]),
+        write_report("coarse_kinds", {"verdict.enabled": False}, {}, identity="c", calibration=None),
+    ]
+    found = read_reliability(EXPERIMENTS / "coarse_kinds" / "reliability.yaml", read_runs(paths)[0])
+    assert (found.runs, [bin["masks"] for bin in found.bins]) == (2, [1, 4])
+    assert found.bins[1]["iou"] == pytest.approx(0.875)
+    assert found.error == pytest.approx((0.1 + 4 * 0.075) / 5)
+    axes, counts = draw_reliability(found).axes
+    assert axes.lines[1].get_xydata().tolist() == [[0.15, 0.25], pytest.approx([0.95, 0.875])]
+    assert [bar.get_height() for bar in counts.patches] == [1, 4]
 
 
 @pytest.mark.parametrize(
