@@ -110,7 +110,7 @@ def _hydra(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     from hydra._internal.utils import _run_hydra, create_config_search_path
     from hydra.core.global_hydra import GlobalHydra
 
-    from samref.config.compose import VERSION_BASE
+    from samref.config.load import VERSION_BASE
     from samref.config.shipped import config_dir
 
     version.setbase(VERSION_BASE)

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from os.path import expanduser
-from threading import Lock
 from typing import Any
 
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from samref.config.load import load
 from samref.config.mistakes import explained, in_a_sentence, normalized, unreadable
 from samref.config.reference import known_keys
-from samref.config.shipped import config_dir
 from samref.config.signature import parameters
 from samref.config.validate import check_part
 from samref.errors import ConfigError, SamrefError
 
 GROUPS = ("dataset", "backbone", "prompts", "adaption", "refiner", "preset", "experiment")
 REFINER_KEYS = ("iterations", "selection", "cascade", "mining", "chunk_size")
-VERSION_BASE = "1.3"
-
-# Hydra's parser keeps tables that grow while it reads.
-_COMPOSING = Lock()
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -46,7 +35,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     if sentence := unreadable(words):
         raise ConfigError(sentence)
     try:
-        cfg = _loaded(words)
+        cfg = load(words)
     # Hydra lets some values through to its own code's plain errors: prompts=3, a lone bracket.
     except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(explained(error, words, known_keys)) from error
@@ -54,28 +43,6 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return with_choices(cfg, choices)
-
-
-def _loaded(words: Sequence[str]) -> DictConfig:
-    with _COMPOSING, _version_base():
-        # Resolvers that Hydra's own part of the configuration names.
-        setup_globals()
-        loader = ConfigLoaderImpl(create_config_search_path(str(config_dir())))
-        cfg: DictConfig = loader.load_configuration("config", list(words), RunMode.RUN, from_shell=False)
-        return cfg
-
-
-@contextmanager
-def _version_base() -> Iterator[None]:
-    """Composes as `run.py` does, whatever `version_base` another application in this process has chosen."""
-    base = version.VersionBase.instance()
-    before = base.getbase()
-    base.setbase(version.Version(VERSION_BASE))
-    try:
-        yield
-    finally:
-        # Not by setbase, which refuses what stands there before any choice.
-        base.version_base = before
 
 
 def with_choices(cfg: DictConfig, choices: Mapping[str, Any]) -> DictConfig:
