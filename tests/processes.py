@@ -1,9 +1,14 @@
 """Programs as a user starts them, in processes of their own, with the package that is being tested."""
 
 import os
+import runpy
 import subprocess
 import sys
+import traceback
+import warnings
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import samref
 
@@ -15,3 +20,43 @@ def python(*words, cwd, timeout=120, **environment):
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def forked(*words, cwd):
+    """As `python`, for a script or `-m module`, in a copy of this process: PyTorch is imported here already."""
+    words = [str(word) for word in words]
+    with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
+        child = os.fork()
+        if child == 0:
+            _become(words, cwd, out, err)
+        _, status = os.waitpid(child, 0)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, os.waitstatus_to_exitcode(status), out.read(), err.read())
+
+
+def _become(words, cwd, out, err):
+    """Does, in the child, what Python does with a command line, and ends the process."""
+    os.dup2(out.fileno(), 1)
+    os.dup2(err.fileno(), 2)
+    code = 1
+    with open(1, "w", encoding="utf-8", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+        # pytest keeps warnings for itself; a user sees them.
+        warnings.showwarning = lambda *warning: print(warnings.formatwarning(*warning[:4]), file=sys.stderr)
+        try:
+            os.chdir(cwd)
+            sys.path.insert(0, str(cwd))
+            sys.argv[:] = words[1:] if words[0] == "-m" else words
+            if words[0] == "-m":
+                runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(words[0], run_name="__main__")
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from samref.cli.main import main
 from samref.config.reference import groups, option_keys, options, run_keys
-from tests.processes import ROOT, python
+from tests.processes import ROOT, forked, python
 
 
 @pytest.mark.parametrize("command", [[str(ROOT / "run.py")], ["-m", "samref", "run"]], ids=["run.py", "samref run"])
@@ -22,7 +22,7 @@ def test_both_take_an_experiment_with_and_without_its_plus(tmp_path, command, wo
 def test_a_report_names_the_command_that_made_it(tmp_path):
     words = ["backbone=tiny", "dataset.length=1", "dataset.size=[64,80]", "callbacks.progress=false", "logger=none"]
     for command in ([str(ROOT / "run.py")], ["-m", "samref", "run"]):
-        done = python(*command, *words, "force=true", cwd=tmp_path)
+        done = forked(*command, *words, "force=true", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("loading tiny ...\n")
         (report,) = tmp_path.glob("outputs/evaluate/*/report.json")

@@ -1,16 +1,13 @@
 """Programs in README and documentation run as they stand."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, forked
+
 PARTS = (ROOT / "docs" / "how" / "parts.md").read_text(encoding="utf-8")
 FIELDS = ("masks", "flags", "scores", "reasons", "predicted_iou", "chosen", "prompts")
 
@@ -63,11 +60,7 @@ def test_a_part_of_ones_own(tmp_path, heading, module, config):
     place.write_text(yaml)
     (tmp_path / f"{module}.py").write_text(code)
     words = command.removeprefix("PYTHONPATH=. python run.py ").split()
-    words = [sys.executable, str(ROOT / "run.py"), *words, "backbone=tiny", "callbacks.progress=false"]
-    path = os.pathsep.join([".", *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120
-    )
+    done = forked(ROOT / "run.py", *words, "backbone=tiny", "callbacks.progress=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(next(tmp_path.rglob("report.json")).read_text())
     assert report["config"][heading.split()[1].replace("data", "dataset")]["_target_"].startswith(module)

@@ -9,11 +9,11 @@ import shlex
 import pytest
 
 from tests.factories import make_davis585
-from tests.processes import ROOT, python
+from tests.processes import ROOT, forked
 
 
 def run_py(folder, *words):
-    return python(ROOT / "run.py", *words, "callbacks.progress=false", cwd=folder)
+    return forked(ROOT / "run.py", *words, "callbacks.progress=false", cwd=folder)
 
 
 def test_a_file_that_is_no_checkpoint_is_one_sentence(tmp_path):
