@@ -3,14 +3,12 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from samref.config.compose import compose_config
 from samref.engine import runner
@@ -48,18 +46,14 @@ def masks(folder):
 
 def start_and_kill(cfg, output, after):
     """Runs in a process of its own and kills it once it has written so many images."""
-    code = (
-        "import sys; from omegaconf import OmegaConf; from samref.engine.runner import run\n"
-        "run(OmegaConf.create(sys.argv[1]))"
-    )
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, OmegaConf.to_yaml(cfg)], env=one_thread)
+    child = get_context("fork").Process(target=runner.run, args=(cfg,))
+    child.start()
     try:
-        while len(masks(output)) < after and child.poll() is None:
+        while len(masks(output)) < after and child.is_alive():
             time.sleep(0.002)
     finally:
         child.kill()
-        child.wait()
+        child.join()
 
 
 @pytest.mark.parametrize("truth", [False, True], ids=["unscored", "scored"])

@@ -53,7 +53,7 @@ def process(rank, folder):
 
 
 def test_two_processes_agree_with_one(tmp_path):
-    mp.spawn(process, args=(tmp_path,), nprocs=2)
+    mp.start_processes(process, args=(tmp_path,), nprocs=2, start_method="fork")
     alone = scores(lambda k: True)
     shares = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert shares[0] == shares[1] == alone

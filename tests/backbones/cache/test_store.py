@@ -143,7 +143,7 @@ def write_until_killed(path, started):
 
 def test_a_killed_writer_leaves_a_whole_entry(store):
     path = store.path("m", "ab")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     started = context.Event()
     writer = context.Process(target=write_until_killed, args=(path, started))
     writer.start()

@@ -1,8 +1,6 @@
 import hashlib
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -235,22 +233,18 @@ def test_an_unknown_backbone_is_named():
 def test_two_processes_that_ask_at_once_fetch_once(cache, site, publish):
     entry = publish()
     site.seconds = 0.5
-    code = f"""
-        from samref.backbones.weights.fetch import find_weights
-        from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint
-        CHECKPOINTS["{NAME}"] = Checkpoint("{NAME}", "", "{entry.url}", 1, "{entry.sha256}", "")
-        print("ready", flush=True)
-        input()
-        print(find_weights("{NAME}").sha256)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    context = get_context("fork")
+    together, found = context.Barrier(2), context.SimpleQueue()
+
+    def ask():
+        together.wait(60)
+        found.put(find_weights(NAME).sha256)
+
+    processes = [context.Process(target=ask) for _ in range(2)]
     for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=60)[0].strip() for process in processes]
-    assert outputs == [entry.sha256] * 2
+        process.start()
+    assert [found.get() for _ in processes] == [entry.sha256] * 2
+    for process in processes:
+        process.join()
     assert site.requests == 1
     assert files_in(cache) == ["pretend.pth"]
