@@ -11,6 +11,8 @@ LOOSE = {"structures", "errors", "stopwatch"}
 # What users and scripts import or run; they stand before the house and import what they open.
 DOORS = {"__init__", "__main__", "runner"}
 FLOORS = 8
+# Seconds to import, each.
+SLOW = {"lightning", "torchmetrics", "torchvision"}
 
 
 def room(module):
@@ -60,6 +62,31 @@ def test_nothing_is_loose():
 
 def test_no_room_enters_by_a_door():
     assert not {(own, door) for own, others in rooms_below(PACKAGE).items() for door in DOORS & others}
+
+
+def imported_with(module):
+    """All modules that importing one of ours imports with it; functions and type checkers import their own."""
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        path = PACKAGE.parent / name.replace(".", "/")
+        path = next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
+        if name not in found and path is not None:
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.Import):
+                    waiting += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found.add(name)
+    return found
+
+
+def test_processes_that_read_images_wait_for_no_trainer_and_no_metrics():
+    for path in sorted((PACKAGE / "datasets").rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        if name != "samref.datasets.datamodule":
+            slow = {module for module in imported_with(name) if module.split(".")[0] in SLOW}
+            assert not slow, f"{name} imports {slow}"
 
 
 def test_lazy_imports_count(tmp_path):

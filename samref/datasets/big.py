@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from samref.errors import DatasetError, InputError
 from samref.io.atomic import write_png
 from samref.io.images import read_image
 from samref.io.masks import BENCHMARK_THRESHOLD, read_mask
-from samref.metrics.scorers import BoundaryScorer
 from samref.structures import BoolArray, Refinement, Sample
+
+if TYPE_CHECKING:
+    from samref.metrics.scorers import BoundaryScorer
 
 SHOWN = 3
 
@@ -103,6 +105,8 @@ class BigDataset(MaskDataset):
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> BoundaryScorer:
         """IoU and mean boundary accuracy."""
+        from samref.metrics.scorers import BoundaryScorer
+
         return BoundaryScorer()
 
     def writer(self, output: Path) -> BigWriter:

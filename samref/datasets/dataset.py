@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
-from samref.metrics.scorers import OverlapScorer, Scorer
 from samref.structures import Failure, Refinement, Sample
+
+if TYPE_CHECKING:
+    from samref.metrics.scorers import Scorer
 
 
 class MaskWriter(ABC):
@@ -160,6 +162,9 @@ class MaskDataset(Dataset[Sample], ABC):
         Raises:
             InputError: for a ground truth that cannot be scored against.
         """
+        # TorchMetrics takes seconds to import, for which every process that reads images would wait.
+        from samref.metrics.scorers import OverlapScorer
+
         return OverlapScorer() if self.scored else None
 
     def settle(self, sample: Sample, refinement: Refinement) -> None:

@@ -159,7 +159,8 @@ class Deadly(Dataset):
 
 
 def test_a_worker_that_the_system_ends_is_one_sentence():
-    # Forked, because a spawned worker takes seconds to start; `make faults` kills spawned ones.
-    loader = _Loader(Deadly(), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    # Forked, because a spawned worker takes seconds to start; `make faults` kills spawned ones. Without a timeout,
+    # PyTorch looks after its workers every five seconds.
+    loader = _Loader(Deadly(), batch_size=None, num_workers=1, multiprocessing_context="fork", timeout=2)
     with pytest.raises(WorkerError, match="num_workers"):
         list(loader)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from samref.io.coco_ids import ImageId, whole_number
 from samref.io.coco_masks import area_and_box, decode, encode_like, encode_rle
 from samref.io.image_folder import ImageFolder
 from samref.io.orientation import check_orientation, frame_sizes, read_image_of
-from samref.metrics.scorers import AveragePrecisionScorer
 from samref.structures import BoolArray, Failure, Sample
+
+if TYPE_CHECKING:
+    from samref.metrics.scorers import AveragePrecisionScorer
 
 
 class CocoDataset(MaskDataset):
@@ -172,6 +174,8 @@ class CocoDataset(MaskDataset):
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> AveragePrecisionScorer | None:
         """AP of boxes, masks and boundaries over `image_ids`, or else over those that the data set is restricted to."""
+        from samref.metrics.scorers import AveragePrecisionScorer
+
         if self.ground_truth is None:
             return None
         ids = self.image_ids if image_ids is None else image_ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.image_folder import list_images
 from samref.io.images import printable
 from samref.io.orientation import check_orientation, read_image_of
-from samref.metrics.scorers import OverlapScorer, RegionScorer
 from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import BoolArray, Failure, Refinement, Sample
+
+if TYPE_CHECKING:
+    from samref.metrics.scorers import OverlapScorer, RegionScorer
 
 LAYOUT = "images in dataset.images, masks of the same name in dataset.masks (a.jpg: a.png, or a_1.png, a_2.png, ...)"
 _LABEL_MAPS = {"auto": None, True: True, False: False, "true": True, "false": False}
@@ -155,6 +157,8 @@ class Folder(MaskDataset):
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> OverlapScorer | RegionScorer | None:
         """See `MaskDataset`: IoU and boundary IoU, of each object with all its regions."""
+        from samref.metrics.scorers import OverlapScorer, RegionScorer
+
         if not self.scored:
             return None
         return OverlapScorer() if self.stm is None else RegionScorer()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from samref.errors import DatasetError, InputError
 from samref.io.images import read_image
 from samref.io.lists import read_lines
 from samref.io.orientation import read_image_of
-from samref.metrics.scorers import SemanticScorer
 from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import BoolArray, FloatArray, Refinement, Sample
+
+if TYPE_CHECKING:
+    from samref.metrics.scorers import SemanticScorer
 
 SHOWN = 3
 
@@ -119,6 +121,8 @@ class VocDataset(MaskDataset):
 
     def scorer(self, image_ids: Iterable[Any] | None = None) -> SemanticScorer | None:
         """MIoU of the coarse labels and of the merged refined masks."""
+        from samref.metrics.scorers import SemanticScorer
+
         return SemanticScorer(self.merge) if self.scored else None
 
     def merge(self, sample: Sample, masks: BoolArray, logits: FloatArray | None) -> Labels:
