@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import traceback
@@ -43,6 +44,8 @@ def _become(words, cwd, out, err):
     with open(1, "w", encoding="utf-8", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
         # pytest keeps warnings for itself; a user sees them.
         warnings.showwarning = lambda *warning: print(warnings.formatwarning(*warning[:4]), file=sys.stderr)
+        # As at a start of Python, whatever pytest's processes do with it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             os.chdir(cwd)
             sys.path.insert(0, str(cwd))

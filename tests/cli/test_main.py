@@ -5,13 +5,12 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from functools import cache
 
 import pytest
 
 from samref.cli.main import COMMANDS, main
-from tests.processes import ROOT, python
+from tests.processes import ROOT, forked, python
 
 # Nothing of these is needed to answer a mistake.
 HEAVY = ("torch", "torchvision", "lightning", "scipy", "skimage", "rich", "gradio", "matplotlib")
@@ -131,33 +130,40 @@ def test_every_command_is_where_the_table_says():
         assert callable(getattr(importlib.import_module(module), function))
 
 
-# A callback that says when images are being refined.
-TELLING = """
+INTERRUPTED = "interrupted; what is finished is kept, and the same command goes on from there"
+
+
+def test_an_interruption_of_imports_ends_with_one_sentence_and_130(tmp_path):
+    command = [sys.executable, "-m", "samref", "run", "backbone=tiny", "dataset.length=500", "dataset.size=[64,80]"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, text=True, env=paths, **pipes)
+    assert process.stdout.readline() == "loading tiny ...\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (said.split("\n")[-2], process.returncode) == (INTERRUPTED, 130)
+    assert "Traceback" not in said
+
+
+# A callback that presses Ctrl-C while images are being refined.
+PRESSING = """
+import os, signal
 from lightning import Callback
 
-class Telling(Callback):
-    def on_test_batch_end(self, *_):
-        open("refining", "w").close()
+class Pressing(Callback):
+    def on_test_batch_end(self, trainer, module, outputs, batch, index):
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGINT)
 """
 
 
-@pytest.mark.parametrize("moment", ["importing", "refining"])
-def test_an_interruption_ends_with_one_sentence_and_130(tmp_path, moment):
-    (tmp_path / "telling.py").write_text(TELLING)
-    words = ["backbone=tiny", "dataset.length=500", "dataset.size=[64,80]"]
-    words += ["+callbacks.x._target_=telling.Telling"]
-    command = [sys.executable, "-m", "samref", "run", *words]
-    paths = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=tmp_path, text=True, env=paths, **pipes)
-    assert process.stdout.readline() == "loading tiny ...\n"
-    while moment == "refining" and not (tmp_path / "refining").exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert said.split("\n")[-2] == "interrupted; what is finished is kept, and the same command goes on from there"
-    assert "Traceback" not in said
-    assert process.returncode == 130
+def test_an_interruption_of_a_run_ends_with_one_sentence_and_130(tmp_path):
+    (tmp_path / "pressing.py").write_text(PRESSING)
+    words = ["backbone=tiny", "dataset.length=5", "dataset.size=[64,80]"]
+    done = forked("-m", "samref", "run", *words, "+callbacks.x._target_=pressing.Pressing", cwd=tmp_path)
+    assert (done.stderr.split("\n")[-2], done.returncode) == (INTERRUPTED, 130)
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("report.json"))
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):

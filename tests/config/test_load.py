@@ -37,7 +37,7 @@ def outcome(function, words):
         ["+experiment=davis_ablation", "refiner=best_of", "refiner.hypotheses=[crm]"],
         ["~guard", "~prompts=all", "~refiner.iterations"],
         ["limit=1", "limit=2", "prompts=box"],
-        ["+trainer.precision=bf16", "++a.b=3", "+callbacks.extra.x._target_=a.B"],
+        ["+trainer.precision=bf16", "++a.b=3", "+callbacks.x._target_=a.B"],
         ["prompts.mask={omega: 4}", "dataset={length: 3}"],
         ["hydra.run.dir=x", "hydra/launcher=joblib"],
         # What does not go.

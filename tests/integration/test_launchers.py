@@ -1,16 +1,12 @@
 """Sweeps whose jobs run elsewhere: joblib's processes here, and Slurm's options as they would be submitted."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
 from samref.config.shipped import config_dir
 from tests.factories import make_davis585
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, forked
 
 
 def test_slurm_is_the_plugins_launcher_with_our_values():
@@ -25,16 +21,8 @@ def test_jobs_in_other_processes_leave_their_reports_and_one_table(tmp_path):
     root = make_davis585(tmp_path / "data", sequences=1, frames=1)
     words = ["dataset=davis585", f"dataset.root={root}", "backbone=tiny", "prompts=box,all", "adaption=iou_lora"]
     quiet = ["callbacks.progress=false", "adaption.min_steps=2", f"paths.outputs={tmp_path / 'outputs'}"]
-    command = [
-        sys.executable,
-        str(ROOT / "run.py"),
-        "-m",
-        *words,
-        *quiet,
-        "hydra/launcher=joblib",
-        "hydra.launcher.n_jobs=2",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done = forked(ROOT / "run.py", "-m", *words, *quiet, *launcher, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     reports = [json.loads(path.read_text()) for path in (tmp_path / "outputs").rglob("report.json")]
     assert sorted(report["config"]["hydra_choices"]["prompts"] for report in reports) == ["all", "box"]
