@@ -1,6 +1,6 @@
 """Miniature data sets under the very names that the commands of `conf/experiment` and `experiments/` use.
 
-`make_world("coco", folder)` leaves IMAGES, GT.json, PRED.json and the others there, in the official layouts; run from
+`make_miniature("coco", folder)` leaves IMAGES, GT.json, PRED.json and the others there, in the official layouts; run from
 that folder, a command works as it is printed. What other tools would have made of the coarse masks is a copy of these.
 """
 
@@ -40,11 +40,11 @@ ARGUMENTS = {
 }
 
 
-def make_world(dataset: str, folder: Path) -> list[str]:
+def make_miniature(dataset: str, folder: Path) -> list[str]:
     """Makes the files of a data set in a folder; returns the overrides that name them from there."""
     folder.mkdir(parents=True, exist_ok=True)
-    if dataset in WORLDS:
-        WORLDS[dataset](folder)
+    if dataset in MAKERS:
+        MAKERS[dataset](folder)
     for tool in TOOLS:
         _copy_coarse(folder, tool)
     return ARGUMENTS.get(dataset, ["dataset.root=DIR"])
@@ -99,7 +99,7 @@ def _folder(folder):
         save_mask(folder / "MASKS" / f"photo{k}.png", blob((48, 64), k))
 
 
-WORLDS = {
+MAKERS = {
     "davis585": lambda folder: make_davis585(folder / "DIR", sequences=1, frames=1),
     "davis": lambda folder: make_davis(folder / "DIR", frames=1),
     "coco": _coco,

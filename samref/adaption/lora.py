@@ -70,7 +70,7 @@ def get_adapter_params(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def set_trainable_params(model: nn.Module, adapter_params: Mapping[str, Any]) -> None:
-    """Lets exactly the named parameters of a model ask for gradients."""
+    """Makes exactly the named parameters of a model require gradients."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in adapter_params)
 

@@ -16,7 +16,7 @@ from samref.errors import ConfigError
 
 FIGURES = ("prompts", "candidates", "box", "regions", "cascade", "gaussians", "points")
 # They need more than a mask, or minutes.
-ASKED_FOR = ("similarity", "grid", "defects", "qualities")
+ON_REQUEST = ("similarity", "grid", "defects", "qualities")
 
 
 def main(words: Sequence[str]) -> int:
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--others", nargs="+", type=Path, default=[], metavar="MASK", help="masks of other objects, for similarity"
     )
-    every = (*FIGURES, *ASKED_FOR)
+    every = (*FIGURES, *ON_REQUEST)
     parser.add_argument(
         "--only", nargs="+", choices=every, default=FIGURES, metavar="FIGURE", help=f"some of {', '.join(every)}"
     )

@@ -60,7 +60,7 @@ QUALITIES: dict[str, tuple[str, dict[str, float]]] = {
 
 
 def draw(options: argparse.Namespace, subject: Subject) -> None:
-    """Writes the figures that were asked for, and says where."""
+    """Writes the chosen figures, and prints where."""
     refiner = SAMRefiner.from_pretrained(options.backbone, options.device, overrides=options.overrides)
     # All figures are of one image: it is encoded once.
     refiner.backbone = cast(Backbone, CachedBackbone(refiner.backbone, LastEmbedding()))

@@ -82,10 +82,10 @@ def open_runs(runs: Sequence[Run], prompts: bool) -> list[Masks]:
 
 
 def names_of(runs: Sequence[Run]) -> list[str]:
-    """What tells the runs apart: their refiners where these do, else the options in which they differ."""
+    """Names by which the runs differ: their refiners where these do, else the options in which they differ."""
     for keys in ((REFINER,), differing_keys(runs)):
         values = [[run.config(key) for key in keys] for run in runs]
-        # A refiner without a backbone has none to be told by.
+        # A refiner without a backbone has none to be named by.
         names = [" ".join(as_text(value) for value in found if value is not MISSING) for found in values]
         if len(set(names)) == len(names):
             break

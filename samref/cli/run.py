@@ -126,7 +126,7 @@ def _hydra(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
 
 
 def _is_one_job(arguments: argparse.Namespace) -> bool:
-    """Whether neither a flag nor an override can ask for anything but one run: experiments may be sweeps."""
+    """Whether no flag and no override can make a sweep of it: experiments may be sweeps."""
     flagged = any(value for name, value in vars(arguments).items() if name != "overrides")
     keys = (word.partition("=")[0].lstrip("+~") for word in arguments.overrides)
     return not flagged and not any(key.startswith("hydra") or key == "experiment" for key in keys)

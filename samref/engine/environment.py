@@ -68,7 +68,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
 
 
 def _memory_gb() -> float | None:
-    """Of this machine; None where the system does not tell (Windows)."""
+    """Of this machine; None where the system does not report it (Windows)."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):

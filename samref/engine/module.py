@@ -45,7 +45,7 @@ class RefinementModule(LightningModule):
         self.keep_logits = keep_logits
         self.guard = guard
         self.settle = settle
-        if guard is not None and guard.asks_candidates() and isinstance(refiner, SAMRefiner):
+        if guard is not None and guard.needs_candidates() and isinstance(refiner, SAMRefiner):
             refiner.keep_coarse_iou = True
         # Registered so that each process of a run has it on its own device; the refiner uses the same object.
         backbone = getattr(refiner, "backbone", None) or getattr(refiner, "network", None)

@@ -1,8 +1,8 @@
 """Pictures that cameras stored turned, and masks drawn on them: on the picture as it is shown, or as it is stored.
 
-Where sizes do not tell, the masks do: inside and outside of an object's contour the colors differ, more than along a
-contour that lies elsewhere. On 299 real images with coarse masks, turned by 180 degrees, the frame that `DECIDED` asks
-for was right each time it decided, in 98 of 100.
+Where sizes do not decide, the masks do: inside and outside of an object's contour the colors differ, more than along a
+contour that lies elsewhere. On 299 real images with coarse masks, turned by 180 degrees, the frame chosen by
+`DECIDED` was right each time it decided, in 98 of 100.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_image_of(
         image.
 
     Raises:
-        InputError: as `read_image`, and if the masks do not tell either.
+        InputError: as `read_image`, and if the masks do not decide either.
     """
     turned, stored = frame_sizes(path)
     with opened(path, "image", decode=False) as image:

@@ -69,7 +69,7 @@ class Guard:
         refinement.flags = tuple(flags)
         return refinement
 
-    def asks_candidates(self) -> bool:
+    def needs_candidates(self) -> bool:
         """Whether the candidates' IoU with the coarse masks is wanted, which costs a refiner some time."""
         return self.enabled and self.confirming > 0
 

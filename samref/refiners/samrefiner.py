@@ -122,7 +122,7 @@ class SAMRefiner:
     @guard.setter
     def guard(self, guard: Guard | None) -> None:
         self._guard = guard
-        self.keep_coarse_iou = guard is not None and guard.asks_candidates()
+        self.keep_coarse_iou = guard is not None and guard.needs_candidates()
 
     @property
     def verdict(self) -> Verdict | None:

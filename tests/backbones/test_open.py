@@ -81,12 +81,12 @@ def test_a_gpu_encodes_again(room, monkeypatch):
     assert not keeps_embeddings(compose_config(["backbone=vit_h", "backbone.device=cuda"]).backbone, 49)
 
 
-def test_either_may_be_asked_for():
+def test_either_can_be_chosen():
     assert isinstance(opened("backbone.cache=true"), CachedBackbone)
     assert isinstance(opened("backbone.cache_precision=fp16"), CachedBackbone)
 
 
-def test_python_callers_may_ask_for_it_too():
+def test_python_callers_can_choose_it_too():
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu", overrides=["backbone.cache=true"])
     assert isinstance(refiner.backbone, CachedBackbone)
 

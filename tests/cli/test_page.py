@@ -1,4 +1,4 @@
-"""The page to try samref on, asked over HTTP as a browser asks it."""
+"""The page to try samref on, requested over HTTP as a browser does."""
 
 import socket
 
@@ -40,7 +40,7 @@ def files(tmp_path):
     return tmp_path
 
 
-def ask(client, files, layers=(), mask=None, preset="paper", **changed):
+def posted(client, files, layers=(), mask=None, preset="paper", **changed):
     painting = {
         "background": handle_file(files / "photo.png"),
         "layers": [handle_file(files / layer) for layer in layers],
@@ -56,7 +56,9 @@ def test_painted_and_dropped_masks_come_back_refined(client, files):
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu", **options)
     expected = refiner.refine(files / "photo.png", rough(blob(SIZE, 0), 0)).masks[0]
     for given in ({"layers": ["strokes.png"]}, {"mask": "mask.png"}):
-        both, summary, mask, prompts, *candidates, rejected = ask(client, files, **given, **{"prompts.mask.omega": 9})
+        both, summary, mask, prompts, *candidates, rejected = posted(
+            client, files, **given, **{"prompts.mask.omega": 9}
+        )
         assert ((cv2.imread(mask, cv2.IMREAD_GRAYSCALE) > 0) == expected).all()
         assert "**refined**" in summary
         assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in summary
@@ -66,7 +68,7 @@ def test_painted_and_dropped_masks_come_back_refined(client, files):
 
 
 def test_without_a_mask_the_page_says_what_to_do(client, files):
-    both, summary, *pictures = ask(client, files)
+    both, summary, *pictures = posted(client, files)
     assert summary == app.HINT
     assert not any(pictures) and not any(both or ())
 
@@ -75,7 +77,7 @@ def test_without_a_mask_the_page_says_what_to_do(client, files):
     ("mask", "sentence"), [("small.png", "the mask file is (47, 80)"), ("colors.png", "is a color image")]
 )
 def test_a_mask_that_does_not_fit_is_one_sentence(client, files, mask, sentence):
-    both, summary, *pictures = ask(client, files, mask=mask)
+    both, summary, *pictures = posted(client, files, mask=mask)
     assert sentence in summary and "\n" not in summary
     assert not any(pictures) and not any(both or ())
 
@@ -85,7 +87,7 @@ def test_a_preset_moves_the_controls(client):
     assert dict(zip(app.CONTROLS, values, strict=True)) == default_settings("released")
 
 
-def test_the_page_asks_no_other_host(client):
+def test_the_page_requests_nothing_of_other_hosts(client):
     assert client.config["analytics_enabled"] is False
     assert client.config["run_history"] is False
     assert not client.config["stylesheets"]

@@ -120,7 +120,7 @@ def test_images_that_failed_are_named_and_the_exit_code_says_so(tmp_path, monkey
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_words_are_told_apart(words, options, overrides):
+def test_words_are_options_or_overrides(words, options, overrides):
     task = read_task(words)
     assert (task.options, sorted(task.overrides)) == (options, sorted(overrides))
 

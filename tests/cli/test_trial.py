@@ -122,7 +122,7 @@ def test_what_makes_no_sense_is_said(given, counting):
         make_trial(counting, given[0], given[1][:-1], {})
 
 
-def test_the_guards_rule_that_asks_the_candidates_holds_here_too(counting):
+def test_the_guards_rule_that_needs_the_candidates_holds_here_too(counting):
     given = photo(SIZE, 1), rough(blob(SIZE, 1), 1)
     settings = {
         "verdict.enabled": False,

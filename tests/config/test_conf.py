@@ -21,7 +21,7 @@ from samref.refiners.clean import Clean
 from samref.refiners.guard import Guard
 from samref.refiners.verdict import Verdict
 from samref.refiners.zoom import Zoom
-from tests.miniatures import make_world
+from tests.miniatures import make_miniature
 from tests.refiners.networks import patch_networks
 
 FOLDERS = sorted(path.name for path in config_dir().iterdir() if path.is_dir())
@@ -60,7 +60,7 @@ def test_every_folder_of_the_configuration_is_held_by_a_test_here():
 @parametrize("dataset")
 def test_a_data_set_finds_its_images(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    dataset = build(chosen("dataset", option, *make_world(option, tmp_path)).dataset)
+    dataset = build(chosen("dataset", option, *make_miniature(option, tmp_path)).dataset)
     assert isinstance(dataset, MaskDataset)
     assert dataset.name == option
     assert len(dataset)

@@ -75,20 +75,20 @@ def broken(davis):
     return davis
 
 
-def trainer_of(rank, world, done):
+def trainer_of(rank, processes, done):
     """A process among others; what is done is known from the first of them alone."""
     strategy = SimpleNamespace(broadcast=lambda mine: done if rank else mine)
-    return SimpleNamespace(global_rank=rank, world_size=world, strategy=strategy)
+    return SimpleNamespace(global_rank=rank, world_size=processes, strategy=strategy)
 
 
-def share(module, rank, world):
-    module.trainer = trainer_of(rank, world, module.done)
+def share(module, rank, processes):
+    module.trainer = trainer_of(rank, processes, module.done)
     return [name for name in module.test_dataloader() if not isinstance(name, Idle)]
 
 
-@given(count=st.integers(1, 12), world=st.integers(1, 5), limit=st.none() | st.integers(1, 15))
-def test_processes_share_out_every_sample_exactly_once_and_in_order(count, world, limit):
-    shares = [share(data_module(Numbers(count), limit=limit), rank, world) for rank in range(world)]
+@given(count=st.integers(1, 12), processes=st.integers(1, 5), limit=st.none() | st.integers(1, 15))
+def test_processes_share_out_every_sample_exactly_once_and_in_order(count, processes, limit):
+    shares = [share(data_module(Numbers(count), limit=limit), rank, processes) for rank in range(processes)]
     expected = [f"n{k}" for k in range(min(count, limit or count))]
     assert sorted(chain(*shares)) == sorted(expected)
     assert all(part == [name for name in expected if name in part] for part in shares)

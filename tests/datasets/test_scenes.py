@@ -30,7 +30,7 @@ def pair_ious(masks, truth):
     return [(a & b).sum() / (a | b).sum() for a, b in zip(masks, truth, strict=True)]
 
 
-def test_a_sample_has_what_was_asked_for():
+def test_a_sample_follows_the_options():
     dataset = Scenes(length=6, objects=(1, 3), seed=3, **SMALL)
     assert len(dataset) == 6
     for k in range(6):
@@ -165,7 +165,7 @@ def test_options_out_of_range_are_named(options, words):
 
 
 @pytest.mark.weights
-def test_the_real_model_segments_the_things_and_mends_their_masks(mobile_sam):
+def test_the_real_model_segments_the_things_and_improves_their_masks(mobile_sam):
     encode = lru_cache(lambda data: mobile_sam.encode(np.frombuffer(data, np.uint8).reshape(480, 640, 3)))
     backbone = SimpleNamespace(**{name: getattr(mobile_sam, name) for name in PARTS})
     backbone.encode = lambda image: encode(image.tobytes())

@@ -12,7 +12,7 @@ from samref.datasets.simulated import Defects
 from samref.errors import ConfigError, InputError
 from samref.structures import Sample
 from tests.factories import make_davis, make_davis585
-from tests.miniatures import make_world
+from tests.miniatures import make_miniature
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def davis585(tmp_path):
 
 
 def test_every_data_set_that_names_the_option_follows_it(tmp_path, davis585):
-    make_world("big", tmp_path / "big")
+    make_miniature("big", tmp_path / "big")
     samples = {
         "davis585": Davis585(str(davis585), defects="box")[0],
         "davis": Davis(str(make_davis(tmp_path / "davis", 2017)), defects="box")[0],

@@ -108,7 +108,7 @@ def test_too_little_space_is_said_before_anything_is_fetched(server, tmp_path):
     assert server.requested == []
 
 
-def test_unpacking_leaves_whole_files_alone_and_mends_others(tmp_path):
+def test_unpacking_leaves_whole_files_alone_and_replaces_others(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(CONTENT)
     assert unpack(path, tmp_path / "out") == 2

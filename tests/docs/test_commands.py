@@ -1,4 +1,4 @@
-"""What README and documentation tell people to type is what there is."""
+"""Commands in README and documentation are those that there are."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""The site builds without a warning, and its pages ask nothing of other hosts."""
+"""The site builds without a warning, and its pages request nothing of other hosts."""
 
 import os
 import re
@@ -35,10 +35,10 @@ def test_the_api_is_there_with_arguments_and_types(site):
         assert word in page
 
 
-def test_pages_ask_nothing_of_other_hosts(site):
+def test_pages_request_nothing_of_other_hosts(site):
     for page in site.rglob("*.html"):
-        asked = FETCHED.findall(re.sub(r'<link rel="?canonical[^>]*>', "", page.read_text(encoding="utf-8")))
-        assert not asked, page
+        fetched = FETCHED.findall(re.sub(r'<link rel="?canonical[^>]*>', "", page.read_text(encoding="utf-8")))
+        assert not fetched, page
 
 
 def test_files_of_the_repository_are_pages(site):

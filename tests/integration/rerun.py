@@ -24,7 +24,7 @@ from samref.config.compose import compose_config
 from samref.engine import runner
 from samref.refiners.samrefiner import SAMRefiner
 from tests.integration.rerun_data import EditableCoco, EditableDavis, EditableFolder, EditableVoc
-from tests.robustness.world import in_child
+from tests.robustness.undisturbed import in_child
 
 KINDS = (EditableFolder, EditableCoco, EditableVoc, EditableDavis)
 NAMES = "abcdefgh"

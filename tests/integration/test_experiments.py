@@ -18,7 +18,7 @@ from samref.report.comparison import compare
 from samref.report.published import read_tables
 from samref.report.runs import find_reports, read_runs
 from samref.report.tables import EXPERIMENTS
-from tests.miniatures import make_world
+from tests.miniatures import make_miniature
 from tests.refiners.networks import patch_networks
 
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
@@ -95,14 +95,14 @@ def models_without_weights():
 def run(tmp_path_factory):
     """Runs a job in the folder of its data set; reports go below `run.base / outputs`."""
     base = tmp_path_factory.mktemp("experiments")
-    worlds = {}
+    made = {}
 
     def go(job, outputs):
         cfg = compose_config([*job, *SMALL, f"paths.outputs={base / outputs}"])
         dataset = cfg.hydra_choices.dataset
-        if dataset not in worlds:
-            worlds[dataset] = base / dataset
-            make_world(dataset, worlds[dataset])
+        if dataset not in made:
+            made[dataset] = base / dataset
+            make_miniature(dataset, made[dataset])
         if dataset == "scenes":
             cfg.dataset.size = [64, 80]
         if "points_per_side" in cfg.refiner:
@@ -111,7 +111,7 @@ def run(tmp_path_factory):
             # Miniature masks are smaller than what SegRefiner's instance mode refines.
             cfg.refiner.min_area = 1
         with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(worlds[dataset])
+            patch.chdir(made[dataset])
             return runner.run(cfg)
 
     go.base = base

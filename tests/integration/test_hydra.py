@@ -32,7 +32,7 @@ def reports(folder):
 
 
 @pytest.mark.parametrize("place", ["mine/here", "."])
-def test_a_single_run_goes_where_hydra_is_told(run, tmp_path, place):
+def test_a_single_run_goes_where_hydra_puts_it(run, tmp_path, place):
     run(f"hydra.run.dir={place}")
     assert [path.parent for path in tmp_path.rglob("report.json")] == [(tmp_path / place).resolve()]
 

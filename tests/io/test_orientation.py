@@ -52,7 +52,7 @@ def test_the_picture_is_turned_as_its_masks_were_drawn(tmp_path, orientation, si
         assert (read_image_of(path, drawn_on[None], choice)[0] == picked).all()
 
 
-def test_masks_that_do_not_tell_are_asked_about(tmp_path):
+def test_masks_that_do_not_decide_are_an_error(tmp_path):
     picture = np.full((*SIZE, 3), 90, np.uint8)
     path = save(tmp_path / "a.png", picture, 3)
     with pytest.raises(InputError, match=r"EXIF orientation 3 \(turned by 180 degrees\).*dataset\.orientation=turned"):
@@ -61,7 +61,7 @@ def test_masks_that_do_not_tell_are_asked_about(tmp_path):
     assert read_image_of(path, np.zeros((0, *SIZE), bool))[1] == ()
 
 
-def test_without_an_orientation_nothing_is_asked(tmp_path):
+def test_without_an_orientation_nothing_is_compared(tmp_path):
     Image.new("RGB", SIZE[::-1]).save(tmp_path / "a.png")
     assert read_image_of(tmp_path / "a.png", scene(SIZE)[1][None])[1] == ()
 

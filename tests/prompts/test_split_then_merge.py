@@ -76,7 +76,7 @@ def same_regions(got, expected):
 def test_the_papers_rule_is_algorithm_1_as_printed():
     wrong, by_growing = differences(range(150))
     assert not wrong
-    assert by_growing > 0, "the masks do not tell the readings apart"
+    assert by_growing > 0, "the masks do not distinguish the readings"
 
 
 @given(masks | lumpy, st.sampled_from([0.0, 0.25, 0.5, 0.9]))
@@ -208,9 +208,9 @@ def test_disabled_the_mask_stays_whole():
 )
 def test_regions_are_refined_by_segment_anything_and_whole_categories_by_others(refiner, regions):
     assert compose_config(["dataset=voc", f"refiner={refiner}"]).dataset.stm.enabled is regions
-    for asked in (True, False):
-        words = ["dataset=voc", f"refiner={refiner}", f"regions={asked}"]
-        assert compose_config(words).dataset.stm.enabled is asked
+    for regions in (True, False):
+        words = ["dataset=voc", f"refiner={refiner}", f"regions={regions}"]
+        assert compose_config(words).dataset.stm.enabled is regions
     assert compose_config(["dataset=folder", f"refiner={refiner}"]).dataset.stm.enabled is False
 
 

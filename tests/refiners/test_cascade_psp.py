@@ -46,7 +46,7 @@ def test_each_mask_goes_in_as_0_and_255_and_comes_out_cut_at_half():
     assert result.timing["decode"] > 0
 
 
-def test_empty_masks_are_not_asked_about_and_empty_answers_fall_back():
+def test_empty_masks_are_left_out_and_empty_results_fall_back():
     coarse = blob(SIZE, 1)
     network = Network(np.zeros(SIZE, np.uint8))
     result = CascadePsp(network, fast=False, L=900).refine_sample(sample_of(np.zeros_like(coarse), coarse))
@@ -72,7 +72,7 @@ def test_weights_that_cannot_be_had_are_one_sentence_that_says_what_to_do(monkey
     assert "\n" not in str(caught.value)
 
 
-def test_the_package_is_told_the_device_and_the_folder(monkeypatch, tmp_path):
+def test_the_package_gets_the_device_and_the_folder(monkeypatch, tmp_path):
     made = SimpleNamespace(Refiner=lambda **options: SimpleNamespace(**options))
     monkeypatch.setitem(sys.modules, "segmentation_refinement", made)
     network = load_network("cpu", tmp_path)

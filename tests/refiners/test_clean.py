@@ -84,7 +84,7 @@ def test_logits_follow_and_kept_masks_stay():
     assert ((result.logits > 0) == result.masks).all()
 
 
-def test_a_refiner_cleans_where_it_is_asked_to():
+def test_a_refiner_cleans_where_it_is_enabled():
     coarse = drawn(*OBJECT)
     much = ["clean.crumb=99", "clean.pinhole=99"]
     cleaned = SAMRefiner.from_pretrained("tiny", device="cpu", clean=True, overrides=much)

@@ -254,7 +254,7 @@ def test_oracle_selection_is_never_below_another(refiner):
     assert (ious["oracle"][refined] >= ious["coarse"][refined]).all()
 
 
-def test_candidates_are_kept_where_asked_for(refiner):
+def test_candidates_are_kept_by_an_option(refiner):
     image, masks, truth = random_image(SIZE), disks(3), disks(3, seed=1)
     result = refiner().refine(image, masks, truth, keep_candidates=True, keep_logits=True)
     assert result.candidates.shape == (3, 3, *SIZE)
@@ -292,7 +292,7 @@ def test_candidate_masks_are_those_of_multi_mask_mode(backbone):
     assert masks.any(axis=(1, 2)).tolist() == [False, True, False]
 
 
-def test_times_of_all_stages_are_told(refiner):
+def test_times_of_all_stages_are_reported(refiner):
     timing = refiner().refine(random_image(SIZE), disks(2)).timing
     assert all(timing[stage] > 0 for stage in ("encode", "excavate", "decode", "postprocess"))
 

@@ -35,7 +35,7 @@ def run_for(table, conditions, metric_names, part):
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)
-def test_the_run_a_row_asks_for_fills_that_row(table, row):
+def test_the_run_of_a_row_fills_that_row(table, row):
     runs = [run_for(table, conditions, row.metrics.values(), row.part) for conditions in row.runs]
     measured = next(found for found in compare(table, runs) if found.row == row)
     assert len(measured.runs) == len(row.runs)
@@ -46,7 +46,7 @@ def test_the_run_a_row_asks_for_fills_that_row(table, row):
 
 
 @pytest.mark.parametrize(("table", "row"), [case for case in ROWS if case.values[1].runs])
-def test_the_command_of_a_row_asks_hydra_for_its_conditions(table, row):
+def test_the_command_of_a_row_sets_its_conditions(table, row):
     words = shlex.split(table.command_for(row, row.runs))
     assert words[:2] == ["python", "run.py"]
     overrides = {item.key_or_group: item for item in OverridesParser.create().parse_overrides(words[2:])}
@@ -59,7 +59,7 @@ def test_the_command_of_a_row_asks_hydra_for_its_conditions(table, row):
         assert chosen == list(dict.fromkeys(str(value).lower() for value in wanted))
 
 
-def test_rows_of_one_refined_table_ask_for_different_runs():
+def test_rows_of_one_refined_table_need_different_runs():
     for table in TABLES:
         chosen = [
             str((row.runs, tuple(row.metrics.values()))) for row in table.rows if row.part == "refined" and row.runs

@@ -35,7 +35,7 @@ def test_metrics_counts_failures_and_places_are_said(tmp_path):
     assert "masks:" not in text and "kept" not in text
 
 
-def test_masks_are_where_they_were_asked_for(tmp_path):
+def test_masks_are_where_the_options_say(tmp_path):
     output = tmp_path / "elsewhere"
     shown = report(tmp_path, config={"dataset": {"output": str(output)}}, metrics={})
     assert "masks: " not in printed(shown)

@@ -60,7 +60,7 @@ def test_other_experiments_and_metrics_that_are_not_numbers_leave_cells_empty(wr
     assert set(rows["all", "none"].ours.values()) == {None}
 
 
-def test_a_row_that_is_a_mean_takes_the_runs_it_has_and_asks_for_the_rest(write_report):
+def test_a_row_that_is_a_mean_takes_the_runs_it_has_and_names_the_rest(write_report):
     config = {"hydra_choices.dataset": "coco", "hydra_choices.refiner": "samrefiner", "row.source": "NB"}
     paths = [
         write_report("sota", {**config, "row.annotations": share}, {"ap_mask": value})

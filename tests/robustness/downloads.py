@@ -23,10 +23,10 @@ from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint
 from samref.datasets.sources import download
 from samref.datasets.sources.catalog import Archive
 from samref.errors import DatasetError, WeightsError
-from tests.robustness.world import World
+from tests.robustness.undisturbed import Undisturbed
 
 
-def cut_downloads(world: World, random: Random, cases: int) -> int:
+def cut_downloads(base: Undisturbed, random: Random, cases: int) -> int:
     """A server that hangs up: nothing half-fetched is used, and the next try ends whole."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
@@ -45,7 +45,7 @@ def cut_downloads(world: World, random: Random, cases: int) -> int:
         for number in itertools.count():
             if done >= cases:
                 break
-            with fresh(world.folder / f"download{number}") as folder:
+            with fresh(base.folder / f"download{number}") as folder:
                 done += _until_whole(lambda folder=folder: download.fetch(offered, folder), folder / "a.zip", archive)
                 os.environ["SAMREF_CACHE"] = str(folder)
                 CHECKPOINTS["cut"] = Checkpoint("cut", "x", f"{address}/w.pth", 1, digest, "nobody")

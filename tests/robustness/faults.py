@@ -34,38 +34,38 @@ from tests.factories_benchmarks import make_coco
 from tests.robustness.downloads import cut_downloads
 from tests.robustness.mutations import mutate_bytes
 from tests.robustness.soak import soak
-from tests.robustness.world import Outcome, World, contents, in_child, make_world, run
+from tests.robustness.undisturbed import Outcome, Undisturbed, contents, in_child, make_undisturbed, run
 
-# Scenarios: each takes a world, a random state and how many faults to do, and returns how many it has done -----------
+# Scenarios: each takes an undisturbed run, a random state and how many faults to do, and returns how many it has done -----------
 
 
-def killed(world: World, random: Random, cases: int) -> int:
+def killed(base: Undisturbed, random: Random, cases: int) -> int:
     """SIGKILL at any moment: the next run goes on, and the last ends as if nothing had happened."""
     done = 0
     while done < cases:
         name = f"killed{done}"
-        cfg, kills, outcome = world.config(name), 0, ("killed", None)
+        cfg, kills, outcome = base.config(name), 0, ("killed", None)
         while outcome[0] == "killed":
-            moment = random.uniform(0, 0.7 * world.seconds) if done + kills < cases and kills < 8 else None
+            moment = random.uniform(0, 0.7 * base.seconds) if done + kills < cases and kills < 8 else None
             outcome = in_child(lambda cfg=cfg: run(cfg), kill_after=moment)
             kills += outcome[0] == "killed"
-            world.check(name)
-            reports = list((world.folder / name / "runs").rglob("report.json"))
+            base.check(name)
+            reports = list((base.folder / name / "runs").rglob("report.json"))
             if reports:  # even where the process was killed on its way out
-                assert contents(world.folder / name / "masks") == world.whole, "an unfinished run has a report"
-        world.check_end(name, outcome)
+                assert contents(base.folder / name / "masks") == base.whole, "an unfinished run has a report"
+        base.check_end(name, outcome)
         done += max(kills, 1)
     return done
 
 
-def killed_coco(world: World, random: Random, cases: int) -> int:
+def killed_coco(base: Undisturbed, random: Random, cases: int) -> int:
     """The same for a file that holds many images' masks."""
-    made = make_coco(world.folder / "coco")
+    made = make_coco(base.folder / "coco")
 
     def config(name: str) -> Any:
         return compose_config(
             ["dataset=coco", f"dataset.images={made.images}", f"dataset.predictions={made.predictions}",
-             f"paths.outputs={world.folder}/{name}", "backbone=tiny", "logger=none", "callbacks.progress=false",
+             f"paths.outputs={base.folder}/{name}", "backbone=tiny", "logger=none", "callbacks.progress=false",
              "callbacks.gallery=0", "callbacks.picture=0", "backbone.device=cpu"]
         )  # fmt: skip
 
@@ -81,31 +81,31 @@ def killed_coco(world: World, random: Random, cases: int) -> int:
     for case in range(cases):
         cfg = config(f"coco{case}")
         in_child(lambda cfg=cfg: run(cfg), kill_after=random.uniform(0, seconds))
-        for path in (world.folder / f"coco{case}").rglob(".resume.sqlite-wal"):
+        for path in (base.folder / f"coco{case}").rglob(".resume.sqlite-wal"):
             with path.open("ab") as file:
                 file.write(b"half a transaction")  # as a process leaves it that is killed while it writes
         assert results(in_child(lambda cfg=cfg: run(cfg))) == whole
     return cases
 
 
-def disk_full(world: World, random: Random, cases: int) -> int:
+def disk_full(base: Undisturbed, random: Random, cases: int) -> int:
     """No space at the n-th write: one sentence, and with space again the run goes on to the same end."""
     for case in range(cases):
         name = f"full{case}"
-        cfg = world.config(name)
+        cfg = base.config(name)
         if case % 2:
             limit = random.randrange(400)
             outcome = in_child(lambda cfg=cfg: run(cfg), before=lambda limit=limit: _limit_file_size(limit))
         else:
-            place, turn = random.choice(("fsync", "replace", "mkstemp")), random.randrange(1, 3 * len(world.whole))
+            place, turn = random.choice(("fsync", "replace", "mkstemp")), random.randrange(1, 3 * len(base.whole))
             outcome = in_child(
                 lambda cfg=cfg: run(cfg), before=lambda place=place, turn=turn: _fail_at(place, turn, errno.ENOSPC)
             )
-        world.check(name)
+        base.check(name)
         if outcome[0] != "done":
             assert outcome[0] == "error", outcome[1]
             assert "make room" in outcome[1] and "\n" not in outcome[1], outcome[1]
-        world.check_end(name, in_child(lambda cfg=cfg: run(cfg)))
+        base.check_end(name, in_child(lambda cfg=cfg: run(cfg)))
     return cases
 
 
@@ -128,39 +128,39 @@ def _fail_at(place: str, turn: int, number: int) -> None:
     setattr(module, place, failing)
 
 
-def not_writable(world: World, random: Random, cases: int) -> int:
-    """An output that takes no file: one sentence that names it. Root may write anywhere, so permission is not asked."""
+def not_writable(base: Undisturbed, random: Random, cases: int) -> int:
+    """An output that takes no file: one sentence that names it. Root may write anywhere, so permission is not checked."""
     done = 0
     for case in range(cases):
-        folder = world.folder / f"closed{case}"
+        folder = base.folder / f"closed{case}"
         folder.mkdir()
         blocked = folder / random.choice(("masks", "runs"))
         blocked.write_text("a file where a folder belongs")
-        outcome = in_child(lambda case=case: run(world.config(f"closed{case}")))
+        outcome = in_child(lambda case=case: run(base.config(f"closed{case}")))
         assert outcome[0] == "error" and str(blocked) in outcome[1] and "\n" not in outcome[1], outcome[1]
         assert blocked.read_text() == "a file where a folder belongs"
         for number in (errno.EROFS, errno.EACCES, errno.EIO):
-            name, turn = f"closed{case}-{number}", random.randrange(1, len(world.whole))
-            cfg = world.config(name)
+            name, turn = f"closed{case}-{number}", random.randrange(1, len(base.whole))
+            cfg = base.config(name)
             outcome = in_child(
                 lambda cfg=cfg: run(cfg), before=lambda turn=turn, number=number: _fail_at("mkstemp", turn, number)
             )
             assert outcome[0] == "error" and os.strerror(number) in outcome[1], outcome[1]
-            world.check(name)
+            base.check(name)
             done += 1
         done += 1
     return done
 
 
-def two_at_once(world: World, random: Random, cases: int) -> int:
+def two_at_once(base: Undisturbed, random: Random, cases: int) -> int:
     """Of two runs in one folder the second is refused; one that another has overwritten does not pass for whole."""
     for case in range(cases):
         name = f"two{case}"
-        first, second = world.config(name), world.config(name, "prompts=box")
+        first, second = base.config(name), base.config(name, "prompts=box")
         receive, send = os.pipe()
         child = os.fork()
         if child == 0:
-            with claimed(world.folder / name / "masks"):
+            with claimed(base.folder / name / "masks"):
                 os.write(send, b"x")
                 time.sleep(60)
             os._exit(0)
@@ -169,18 +169,18 @@ def two_at_once(world: World, random: Random, cases: int) -> int:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         assert outcome == ("error", outcome[1]) and "being written by another run" in outcome[1], outcome
-        in_child(lambda first=first: run(first), kill_after=random.uniform(0.3, 0.7) * world.seconds)
+        in_child(lambda first=first: run(first), kill_after=random.uniform(0.3, 0.7) * base.seconds)
         assert in_child(lambda second=second: run(second))[0] == "done"
         outcome = in_child(lambda first=first: run(first))
         if outcome[0] == "error":
             assert "changed since" in outcome[1], outcome[1]
-            outcome = in_child(lambda name=name: run(world.config(name, "force=true")))
-        world.check_end(name, outcome)
+            outcome = in_child(lambda name=name: run(base.config(name, "force=true")))
+        base.check_end(name, outcome)
         # A finished run whose masks were overwritten or deleted is not taken for done, either.
         assert in_child(lambda second=second: run(second))[0] == "error"
-        for path in (world.folder / name / "masks").iterdir():
+        for path in (base.folder / name / "masks").iterdir():
             path.unlink()
-        world.check_end(name, in_child(lambda first=first: run(first)))
+        base.check_end(name, in_child(lambda first=first: run(first)))
     return 3 * cases
 
 
@@ -193,10 +193,10 @@ class Deadly(Folder):
         return super().__getitem__(index)
 
 
-def worker_killed(world: World, random: Random, cases: int) -> int:
+def worker_killed(base: Undisturbed, random: Random, cases: int) -> int:
     """A reading process that the system ends: one sentence, not a hang."""
     for _ in range(cases):
-        dataset = Deadly(world.data / "images", world.data / "masks")
+        dataset = Deadly(base.data / "images", base.data / "masks")
         with pytest.raises(WorkerError, match="num_workers") as caught:
             list(SampleDataModule(Samples(dataset, 3, "raise"), num_workers=1).test_dataloader())
         assert "\n" not in str(caught.value)
@@ -206,14 +206,14 @@ def worker_killed(world: World, random: Random, cases: int) -> int:
 STATE = ("report.json", ".inputs.json", ".resume.sqlite", ".resume.sqlite-wal")
 
 
-def corrupted(world: World, random: Random, cases: int) -> int:
+def corrupted(base: Undisturbed, random: Random, cases: int) -> int:
     """What a run keeps, damaged while it is stopped or done: the same result, or one sentence. Never another result."""
     for case in range(cases):
         name = f"spoiled{case}"
-        cfg = world.config(name)
+        cfg = base.config(name)
         finished = case % 2 == 0
-        in_child(lambda cfg=cfg: run(cfg), kill_after=None if finished else random.uniform(0.3, 0.7) * world.seconds)
-        kept = [p for p in (world.folder / name).rglob("*") if p.is_file() and p.stat().st_size]
+        in_child(lambda cfg=cfg: run(cfg), kill_after=None if finished else random.uniform(0.3, 0.7) * base.seconds)
+        kept = [p for p in (base.folder / name).rglob("*") if p.is_file() and p.stat().st_size]
         state = [path for path in kept if path.name in STATE or path.suffix == ".png"]
         if state:
             path = random.choice(state)
@@ -221,29 +221,29 @@ def corrupted(world: World, random: Random, cases: int) -> int:
         outcome = in_child(lambda cfg=cfg: run(cfg))
         if outcome[0] == "error":
             assert "\n" not in outcome[1] and "force=true" in outcome[1], outcome[1]
-            outcome = in_child(lambda name=name: run(world.config(name, "force=true")))
-        world.check_end(name, outcome)
+            outcome = in_child(lambda name=name: run(base.config(name, "force=true")))
+        base.check_end(name, outcome)
     return cases
 
 
-def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
+def corrupted_adaptor(base: Undisturbed, random: Random, cases: int) -> int:
     """Training targets, adaptor, checkpoint and record, damaged: the next job of a sweep makes the same adaptor."""
 
     def job(name: str, *overrides: str) -> Outcome:
-        cfg = world.config(name, "adaption=iou_lora", "limit=4", *overrides)
+        cfg = base.config(name, "adaption=iou_lora", "limit=4", *overrides)
         return in_child(lambda: run(cfg))
 
     def adaptor(name: str) -> list[Any]:
-        path = next((world.folder / name / "runs").rglob("adaptor.safetensors"))
+        path = next((base.folder / name / "runs").rglob("adaptor.safetensors"))
         with safe_open(path, framework="np") as file:
             return [sorted(file.metadata().items()), *(file.get_tensor(key).tolist() for key in sorted(file.keys()))]
 
     assert job("trained")[0] == job("trained", "prompts=box")[0] == "done"
-    undamaged, masks = adaptor("trained"), contents(world.folder / "trained" / "masks")
+    undamaged, masks = adaptor("trained"), contents(base.folder / "trained" / "masks")
     for case in range(cases):
         name = f"trained{case}"
         assert job(name)[0] == "done"
-        adaptors = world.folder / name / "runs" / "adaptors"
+        adaptors = base.folder / name / "runs" / "adaptors"
         kept = [path for path in adaptors.rglob("*") if path.is_file() and path.stat().st_size]
         path = random.choice(kept)
         path.write_bytes(mutate_bytes(path.read_bytes(), random))
@@ -252,30 +252,30 @@ def corrupted_adaptor(world: World, random: Random, cases: int) -> int:
                 record.unlink()
         outcome = job(name, "prompts=box")
         assert outcome[0] == "done", outcome[1]
-        assert contents(world.folder / name / "masks") == masks, path
+        assert contents(base.folder / name / "masks") == masks, path
         assert adaptor(name) == undamaged, path
     return cases
 
 
-def corrupted_cache(world: World, random: Random, cases: int) -> int:
+def corrupted_cache(base: Undisturbed, random: Random, cases: int) -> int:
     """Embeddings damaged on disk are encoded again."""
     overrides = ("backbone.cache=true",)
 
     def before() -> None:
-        os.environ["SAMREF_CACHE"] = str(world.folder / "cache")
+        os.environ["SAMREF_CACHE"] = str(base.folder / "cache")
 
-    world.check_end("cached", in_child(lambda: run(world.config("cached", *overrides)), before=before))
+    base.check_end("cached", in_child(lambda: run(base.config("cached", *overrides)), before=before))
     for case in range(cases):
-        entries = sorted((world.folder / "cache").rglob("*.safetensors"))
+        entries = sorted((base.folder / "cache").rglob("*.safetensors"))
         assert len(entries) > 5, "images are cached but for those whose mask is empty"
         for path in random.sample(entries, 5):
             path.write_bytes(mutate_bytes(path.read_bytes(), random))
-        cfg = world.config(f"cached{case}", *overrides)
-        world.check_end(f"cached{case}", in_child(lambda cfg=cfg: run(cfg), before=before))
+        cfg = base.config(f"cached{case}", *overrides)
+        base.check_end(f"cached{case}", in_child(lambda cfg=cfg: run(cfg), before=before))
     return 5 * cases
 
 
-def clock_moved(world: World, random: Random, cases: int) -> int:
+def clock_moved(base: Undisturbed, random: Random, cases: int) -> int:
     """A clock that jumps by years in either direction changes no result."""
     for case in range(cases):
         name, original = f"clock{case}", time.time
@@ -283,16 +283,16 @@ def clock_moved(world: World, random: Random, cases: int) -> int:
         def jump(original: Callable[[], float] = original) -> None:
             time.time = lambda: original() + random.choice((-1, 1)) * random.uniform(0, 1e9)
 
-        cfg = world.config(name)
-        in_child(lambda cfg=cfg: run(cfg), kill_after=random.uniform(0, world.seconds), before=jump)
-        for path in (world.folder / name).rglob("*"):
+        cfg = base.config(name)
+        in_child(lambda cfg=cfg: run(cfg), kill_after=random.uniform(0, base.seconds), before=jump)
+        for path in (base.folder / name).rglob("*"):
             os.utime(path, (0, random.choice((0, 4e9))))
-        world.check_end(name, in_child(lambda cfg=cfg: run(cfg), before=jump))
+        base.check_end(name, in_child(lambda cfg=cfg: run(cfg), before=jump))
     return cases
 
 
 # How many faults of each kind `make faults` does, and how many the test suite does.
-SCENARIOS: dict[Callable[[World, Random, int], int], tuple[int, int]] = {
+SCENARIOS: dict[Callable[[Undisturbed, Random, int], int], tuple[int, int]] = {
     killed: (60, 4),
     killed_coco: (20, 2),
     disk_full: (40, 4),
@@ -316,11 +316,11 @@ def main() -> int:
     torch.set_num_threads(1)
     clock, counts, failed = time.perf_counter(), {}, 0
     with tempfile.TemporaryDirectory() as folder:
-        world = make_world(Path(folder))
+        base = make_undisturbed(Path(folder))
         for scenario, (cases, _) in SCENARIOS.items():
             if options.only in (None, scenario.__name__):
                 try:
-                    counts[scenario.__name__] = scenario(world, Random(options.seed), cases)
+                    counts[scenario.__name__] = scenario(base, Random(options.seed), cases)
                     print(f"{scenario.__name__}: {counts[scenario.__name__]} faults, none did harm", flush=True)
                 except Exception:
                     failed += 1

@@ -46,7 +46,7 @@ def fuzz(
     verbose: bool = False,
     reached: mmap.mmap | None = None,
 ) -> list[str]:
-    """Feeds damaged files to the targets.
+    """Reads damaged files by the targets.
 
     Args:
         inputs: how many.

@@ -15,7 +15,7 @@ from lightning import Callback
 
 from samref.engine import runner
 from tests.factories import make_folder
-from tests.robustness.world import folder_config, in_child
+from tests.robustness.undisturbed import folder_config, in_child
 
 # The table of samples is kept in memory: half a kilobyte a mask. An image of the soak weighs 20 KB, its embedding 32.
 BYTES_AN_IMAGE = 8_000

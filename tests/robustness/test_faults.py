@@ -6,18 +6,18 @@ import pytest
 
 from tests.robustness.faults import SCENARIOS
 from tests.robustness.soak import soak
-from tests.robustness.world import make_world
+from tests.robustness.undisturbed import make_undisturbed
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("faults"), images=8)
+def base(tmp_path_factory):
+    return make_undisturbed(tmp_path_factory.mktemp("faults"), images=8)
 
 
 @pytest.mark.parametrize("scenario", [scenario for scenario, (_, few) in SCENARIOS.items() if few])
-def test_no_fault_does_harm(world, scenario):
+def test_no_fault_does_harm(base, scenario):
     cases = SCENARIOS[scenario][1]
-    assert scenario(world, Random(1), cases) >= cases
+    assert scenario(base, Random(1), cases) >= cases
 
 
 def test_memory_and_open_files_do_not_grow_with_images():

@@ -25,9 +25,9 @@ from samref.errors import DatasetError, SamrefError, WeightsError
 from samref.structures import Failure, Sample
 from tests.factories import blob, make_davis585, make_folder, photo, save_mask
 from tests.factories_benchmarks import make_big, make_voc
-from tests.miniatures import make_world
+from tests.miniatures import make_miniature
 from tests.robustness.targets import backbone
-from tests.robustness.world import folder_config, in_child
+from tests.robustness.undisturbed import folder_config, in_child
 
 
 def emptied(path):
@@ -113,7 +113,7 @@ def test_a_bad_file_costs_itself_and_is_named(tmp_path, monkeypatch, loader):
         made = make_voc(tmp_path / "DIR", cams=True)
         overrides = ["dataset=voc", "dataset.root=DIR", f"dataset.coarse={made.coarse}", "dataset.allow_pickle=true"]
     else:
-        overrides = [f"dataset={loader}", *make_world(loader, tmp_path)]
+        overrides = [f"dataset={loader}", *make_miniature(loader, tmp_path)]
     cfg = compose_config(overrides).dataset
     reasons, samples = outcome(cfg)
     assert not reasons and len(samples) == LOADERS[loader]

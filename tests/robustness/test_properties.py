@@ -20,7 +20,7 @@ from samref.prompts.excavation import Frame
 from samref.structures import Embedding
 from tests.backbones.prompting import random_image
 from tests.factories import make_davis585
-from tests.robustness.world import contents, in_child
+from tests.robustness.undisturbed import contents, in_child
 from tests.strategies import masks as any_mask
 
 IMG_SIZE, GRID = 128, 64
@@ -137,10 +137,10 @@ def score(root, out, *overrides):
     return {key: report[key] for key in ("metrics", "counts", "failures", "folder")}
 
 
-def as_rank(rank, world, port):
+def as_rank(rank, processes, port):
     """Makes this process one of several, as torchrun does."""
     os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world),
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
         "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test",
     }  # fmt: skip
     rank_zero_only.rank = rank

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samref.cli.illustrate import ASKED_FOR
+from samref.cli.illustrate import ON_REQUEST
 from samref.cli.main import main
 from samref.errors import InputError
 from samref.geometry.frames import unpadded_features
@@ -109,7 +109,7 @@ def test_the_grid_is_drawn_beside_what_is_made_of_it(subject, captions):
     assert canvas.shape[2] == 3
 
 
-def test_the_command_draws_what_is_asked_for(tmp_path, capsys, captions):
+def test_the_command_draws_what_is_chosen(tmp_path, capsys, captions):
     truth = blob(SIZE, 0)
     Image.fromarray(photo(SIZE, 0)).save(tmp_path / "dog.jpg")
     for name, mask in (("truth", truth), ("mask", rough(truth, 0)), ("other", blob(SIZE, 4))):
@@ -123,8 +123,8 @@ def test_the_command_draws_what_is_asked_for(tmp_path, capsys, captions):
         str(tmp_path / "out"),
     ]
     more = ["--truth", str(tmp_path / "truth.png"), "--others", str(tmp_path / "other.png"), "--device", "cpu"]
-    assert main(["illustrate", *words, *more, "--points", "3", "--only", *ASKED_FOR]) == 0, capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"mask_{name}.png" for name in ASKED_FOR}
+    assert main(["illustrate", *words, *more, "--points", "3", "--only", *ON_REQUEST]) == 0, capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"mask_{name}.png" for name in ON_REQUEST}
     defects = captions[-(4 * 6 + 2 * 6) : -12]
     assert [text.split(",")[0] for text in defects[::6]] == ["super-pixels", "too large", "too small", "box"]
     assert [text.split(",")[0] for text in defects[1:6]] == ["point", "box", "coarse mask", "Gaussian mask", "all"]

@@ -224,9 +224,9 @@ def chunked_attention(
         for y in range(0, height, rows):
             near = slice(y, y + rows)
             bias = by_row[images, near, :, :, None] + by_column[images, near, :, None, :]
-            asking = query[images, y * width : (y + rows) * width]
-            bias = bias.reshape(len(asking), 1, asking.shape[1], -1)
-            found.append(_attention(asking, key[images], value[images], scale, bias))
+            windowed = query[images, y * width : (y + rows) * width]
+            bias = bias.reshape(len(windowed), 1, windowed.shape[1], -1)
+            found.append(_attention(windowed, key[images], value[images], scale, bias))
         chunks.append(torch.cat(found, dim=1))
     return torch.cat(chunks)
 

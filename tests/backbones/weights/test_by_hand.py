@@ -40,7 +40,7 @@ def state_of(title):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.title)
-def test_a_family_is_told_by_its_names(family):
+def test_a_family_is_recognized_by_its_names(family):
     assert recognize(state_of(family.title)) is family
     assert recognize({"conv1.weight": torch.zeros(1)}) is None
 

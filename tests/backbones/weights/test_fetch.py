@@ -230,17 +230,17 @@ def test_an_unknown_backbone_is_named():
         find_weights("vit_x")
 
 
-def test_two_processes_that_ask_at_once_fetch_once(cache, site, publish):
+def test_two_processes_at_once_fetch_once(cache, site, publish):
     entry = publish()
     site.seconds = 0.5
     context = get_context("fork")
     together, found = context.Barrier(2), context.SimpleQueue()
 
-    def ask():
+    def fetch():
         together.wait(60)
         found.put(find_weights(NAME).sha256)
 
-    processes = [context.Process(target=ask) for _ in range(2)]
+    processes = [context.Process(target=fetch) for _ in range(2)]
     for process in processes:
         process.start()
     assert [found.get() for _ in processes] == [entry.sha256] * 2

@@ -224,7 +224,7 @@ def average_precision(coco, entries, kind):
         ({"root": "somewhere"}, "dataset.split"),
     ],
 )
-def test_what_is_missing_is_named_with_the_option_that_mends_it(coco, options, words):
+def test_what_is_missing_is_named_with_the_option_that_fixes_it(coco, options, words):
     with pytest.raises(DatasetError, match=words):
         dataset(coco, **options)
 

@@ -231,7 +231,7 @@ def test_truth_of_a_label_map_is_matched_by_label(root):
     assert not sample.truth[1].any()
 
 
-def test_gray_label_maps_have_to_be_asked_for(root):
+def test_gray_label_maps_need_an_option(root):
     values = np.zeros(SIZE, np.uint8)
     values[:9], values[9:15], values[40:] = 1, 2, 255
     save_labels(root / "masks" / "a.png", values, palette=False)

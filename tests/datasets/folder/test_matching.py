@@ -50,7 +50,7 @@ def test_what_fits_nothing_is_reported_and_costs_nothing_else():
     ]
 
 
-def test_images_of_one_stem_are_told_apart_by_their_entire_names():
+def test_images_of_one_stem_differ_by_their_entire_names():
     pairs, problems = paired(["c.jpg", "c.png"], ["c.jpg.png", "c.png_1.png", "c.png_2.png"])
     assert (pairs, problems) == ({"c.jpg": ["c.jpg.png"], "c.png": ["c.png_1.png", "c.png_2.png"]}, [])
 

@@ -24,7 +24,7 @@ Outcome = tuple[str, Any]
 
 
 @dataclass(frozen=True)
-class World:
+class Undisturbed:
     """Data and undisturbed results that scenarios share.
 
     Attributes:
@@ -133,7 +133,7 @@ def in_child(
     return pickle.loads(content) if content else ("killed", None)
 
 
-def make_world(folder: Path, images: int = 20) -> World:
+def make_undisturbed(folder: Path, images: int = 20) -> Undisturbed:
     """Data, and what an undisturbed run makes of them."""
     data = make_folder(folder / "data", names=[f"image{k:03d}" for k in range(images)], size=SIZE)
     run(folder_config(data, folder / "warm", "limit=1"))
@@ -142,4 +142,4 @@ def make_world(folder: Path, images: int = 20) -> World:
     assert outcome[0] == "done", outcome[1]
     whole = contents(folder / "whole" / "masks", hidden=True)
     assert len(whole) == images
-    return World(folder, data, whole, outcome[1], time.perf_counter() - clock)
+    return Undisturbed(folder, data, whole, outcome[1], time.perf_counter() - clock)
