@@ -1,7 +1,8 @@
 """Miniature data sets under the very names that the commands of `conf/experiment` and `experiments/` use.
 
-`make_miniature("coco", folder)` leaves IMAGES, GT.json, PRED.json and the others there, in the official layouts; run from
-that folder, a command works as it is printed. What other tools would have made of the coarse masks is a copy of these.
+`make_miniature("coco", folder)` leaves IMAGES, GT.json, PRED.json and the others there, in the official layouts; run
+from that folder, a command works as it is printed. What other tools would have made of the coarse masks is a copy of
+these.
 """
 
 import shutil

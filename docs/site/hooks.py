@@ -53,5 +53,6 @@ def measured_tables() -> dict[str, str]:
 
 
 def _order(folder: Path) -> tuple[int, int, str]:
-    found = re.match(r"(table|figure)(\d+)", folder.name)
-    return (2, 0, folder.name) if found is None else (("table", "figure").index(found[1]), int(found[2]), folder.name)
+    heading = (folder / "README.md").read_text(encoding="utf-8").partition("\n")[0]
+    found = re.match(r"# (Table|Fig)s?\.? (\d+)", heading)
+    return (2, 0, heading) if found is None else (("Table", "Fig").index(found[1]), int(found[2]), heading)

@@ -25,6 +25,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,12 @@ class Plotted:
 
 
 def read_figures(experiments: Path) -> list[Figure]:
-    """The figures in the folders of `experiments`, by name.
+    """The figures in the folders of `experiments`, by title: the paper's in its order, then others.
 
     Raises:
         ConfigError: if a figure's files do not fit together; the message names file and key.
     """
-    return [read_figure(path.parent) for path in sorted(experiments.glob("*/figure.yaml"))]
+    return sorted((read_figure(path.parent) for path in experiments.glob("*/figure.yaml")), key=attrgetter("title"))
 
 
 def read_figure(folder: Path) -> Figure:

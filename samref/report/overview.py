@@ -1,6 +1,6 @@
 """The overview of Fig. 1b: coarse and refined masks on each benchmark, from the cells of the tables.
 
-`experiments/figure1b_overview/overview.yaml` has a `title` and `pairs`, each with `name`, `table`, `column`, and the
+`experiments/overview/overview.yaml` has a `title` and `pairs`, each with `name`, `table`, `column`, and the
 labels of the `coarse` and of the `refined` row.
 """
 

@@ -32,6 +32,7 @@ Columns that are in none of `keys`, `columns` and `omit` only describe.
 from __future__ import annotations
 
 import csv
+import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -121,7 +122,7 @@ def read_tables(experiments: Path) -> list[PublishedTable]:
     Raises:
         ConfigError: if a table's files do not fit together; the message names file and key.
     """
-    return [read_table(path.parent) for path in sorted(experiments.glob("*/table.yaml"), key=_natural)]
+    return sorted((read_table(path.parent) for path in experiments.glob("*/table.yaml")), key=_place)
 
 
 def read_table(folder: Path) -> PublishedTable:
@@ -253,7 +254,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return lines
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    others = [] if path.parent.name.startswith("table") else [(1, "")]
-    parts = re.findall(r"\d+|\D+", path.parent.name)
-    return others + [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+def _place(table: PublishedTable) -> tuple[float, str]:
+    """A table's number in the paper, which its title begins with; others come last."""
+    number = re.match(r"Table (\d+)", table.title)
+    return (int(number[1]) if number else math.inf, table.title)

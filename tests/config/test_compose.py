@@ -118,4 +118,4 @@ def test_composing_imports_nothing_heavy(tmp_path):
 
 def test_folders_that_are_shipped_are_found():
     assert (config_dir() / "config.yaml").is_file()
-    assert (shipped_folder("experiments") / "table1_prompts" / "table.yaml").is_file()
+    assert (shipped_folder("experiments") / "davis_ablation" / "table.yaml").is_file()

@@ -18,13 +18,13 @@ def column(table, name):
 
 
 def test_every_source_of_a_table_is_listed():
-    named = column("table3_coco", "method") | column("table4_voc", "method") | column("table2c_stm", "source")
-    named |= column("table5_sota", "source") - {"DAVIS-585", "37K masks"}
-    named |= {name.partition("-RN")[0] for name in column("table6_lvis", "model")}
+    named = column("coco", "method") | column("voc", "method") | column("stm", "source")
+    named |= column("sota", "source") - {"DAVIS-585", "37K masks"}
+    named |= {name.partition("-RN")[0] for name in column("lvis", "model")}
     assert named == set(COARSE)
     others = {"SegFix", "CRM", "BPR", "SegRefiner"}
     assert set(REFINERS) == others
-    assert others <= column("table6_lvis", "method") | column("table9_highres", "method")
+    assert others <= column("lvis", "method") | column("high_resolution", "method")
 
 
 @pytest.mark.parametrize("name", [*COARSE, *REFINERS])

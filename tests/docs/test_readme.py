@@ -30,7 +30,7 @@ def test_every_linked_file_exists():
 
 
 def test_measured_results_are_those_of_the_reports():
-    folder = ROOT / "experiments" / "table1_prompts" / "results"
+    folder = ROOT / "experiments" / "davis_ablation" / "results"
     for name in ("all-none", "all-iou_lora"):
         metrics = json.loads((folder / f"{name}-mobile_sam.report.json").read_text())["metrics"]
         for part in ("coarse", "refined"):

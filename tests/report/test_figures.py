@@ -20,7 +20,7 @@ SETTING = {"hydra_choices.backbone": "mobile_sam", "hydra_choices.dataset": "dav
 
 
 def figure(name):
-    return next(found for found in FIGURES if found.name.startswith(name))
+    return next(found for found in FIGURES if found.name == name)
 
 
 @pytest.fixture
@@ -50,18 +50,19 @@ def cascade_runs(write_report):
 
 
 def test_every_figure_is_there_with_what_a_reader_needs():
-    assert [found.name.split("_")[0] for found in FIGURES] == [
-        "coarse", "figure5", "figure7a", "figure7b", "figure9a", "figure9b",
+    assert [found.name for found in FIGURES] == [
+        "selection", "rounds", "cascade", "gaussian_sensitivity", "lambda_sensitivity", "coarse_kinds",
     ]  # fmt: skip
     for found in FIGURES:
         readme = (EXPERIMENTS / found.name / "README.md").read_text()
         assert found.command in readme
         assert "**Data.**" in readme
+        assert found.name == found.experiment
         assert f"+experiment={found.experiment}" in shlex.split(found.command)
 
 
 def test_runs_of_the_newest_ones_setting_become_points(cascade_runs):
-    plotted = plot(figure("figure7b"), cascade_runs)
+    plotted = plot(figure("cascade"), cascade_runs)
     measured = {(point.series, point.x): point.values["iou"] for point in plotted.points}
     again, logits = list(plotted.figure.series)[:2]
     assert measured == {
@@ -70,16 +71,16 @@ def test_runs_of_the_newest_ones_setting_become_points(cascade_runs):
     }  # fmt: skip
     assert plotted.coarse == {"iou": 81, "boundary_iou": pytest.approx(71)}
     assert plotted.setting == "mobile_sam on davis585, 20 masks"
-    assert plot(figure("figure7a"), cascade_runs) is None
+    assert plot(figure("rounds"), cascade_runs) is None
 
 
 def test_the_lines_drawn_are_the_points_measured_and_the_papers(cascade_runs):
-    canvas = draw(plot(figure("figure7b"), cascade_runs))
+    canvas = draw(plot(figure("cascade"), cascade_runs))
     assert [axes.get_title() for axes in canvas.axes] == ["IoU", "boundary IoU"]
     drawn = {}
     for line in canvas.axes[0].lines:
         drawn.setdefault(line.get_label(), []).append((list(line.get_xdata()), list(line.get_ydata())))
-    series = list(figure("figure7b").series)
+    series = list(figure("cascade").series)
     assert drawn[series[0]] == [([0, 1, 2], [85, 87, 86])]
     assert drawn[series[1]] == [([0, 1, 2], [77, 78, 79])]
     assert drawn["paper"][0] == ([0], [86.9])
@@ -98,7 +99,7 @@ def test_every_backbone_has_a_curve_of_its_own(write_report):
         for minute, (backbone, value) in enumerate({"vit_b": 0.8, "vit_l": 0.82, "vit_h": 0.85}.items())
         for rounds in (1, 2)
     ]
-    plotted = plot(figure("figure7a"), read_runs(paths)[0])
+    plotted = plot(figure("rounds"), read_runs(paths)[0])
     assert plotted.labels == ("vit_b", "vit_l", "vit_h")
     assert plotted.setting == "on davis585, 20 masks"
     drawn = {line.get_label(): list(line.get_ydata()) for line in draw(plotted).axes[0].lines if len(line.get_xdata())}
@@ -124,7 +125,7 @@ def test_bars_stand_where_their_combination_does(write_report):
         )
         for prompts, selection, value in (("box", "predicted", 0.7), ("box", "oracle", 0.8), ("all", "oracle", 0.9))
     ]
-    plotted = plot(figure("figure5"), read_runs(paths)[0])
+    plotted = plot(figure("selection"), read_runs(paths)[0])
     canvas = draw(plotted)
     assert len(canvas.axes) == 1
     bars = {(round(bar.get_x() + bar.get_width() / 2), bar.get_height()) for bar in canvas.axes[0].patches}
@@ -173,10 +174,10 @@ def test_a_map_has_numbers_in_its_cells_by_size_of_the_axes(write_report):
         for omega, form in ((15, "center"), (1, "center"), (5, "center"), (1, "coarse"))
         for gamma in (4, 0.5)
     ]
-    plotted = plot(figure("figure9a"), read_runs(paths)[0])
+    plotted = plot(figure("gaussian_sensitivity"), read_runs(paths)[0])
     axes = draw(plotted).axes[0]
     assert axes.get_title() == "IoU\nthe coarse mask itself: 42.0"
-    assert "figure9a_gaussian,the coarse mask itself,,,iou,,42.0," in as_csv(plotted)
+    assert "gaussian_sensitivity,the coarse mask itself,,,iou,,42.0," in as_csv(plotted)
     texts = {
         tuple(map(round, text.get_position())): text.get_text() for text in axes.texts if "paper" not in text.get_text()
     }
@@ -187,7 +188,7 @@ def test_a_map_has_numbers_in_its_cells_by_size_of_the_axes(write_report):
 
 
 def test_numbers_are_left_beside_the_papers(cascade_runs):
-    rows = list(csv.DictReader(as_csv(plot(figure("figure7b"), cascade_runs)).splitlines()))
+    rows = list(csv.DictReader(as_csv(plot(figure("cascade"), cascade_runs)).splitlines()))
     (first,) = [
         row
         for row in rows
@@ -201,7 +202,7 @@ def test_numbers_are_left_beside_the_papers(cascade_runs):
 def test_the_overview_takes_its_numbers_from_the_tables(write_report):
     choices = {"hydra_choices.prompts": "all", "hydra_choices.adaption": "iou_lora"}
     path = write_report("davis_ablation", choices, {"iou": 0.9, "boundary_iou": 0.8}, {"iou": 0.7})
-    overview = read_overview(EXPERIMENTS / "figure1b_overview" / "overview.yaml", read_runs([path])[0])
+    overview = read_overview(EXPERIMENTS / "overview" / "overview.yaml", read_runs([path])[0])
     pairs = {pair.name: pair for pair in overview.pairs}
     davis = pairs["DAVIS-585, IoU"]
     assert davis.paper == (81.4, 87.1)
@@ -233,13 +234,13 @@ def test_the_reliability_diagram_pools_the_runs_of_its_experiment(write_report):
 @pytest.mark.parametrize(
     ("pair", "complaint"),
     [
-        ("{name: n, table: table1_prompts, column: iou, coarse: {prompts: x}, refined: {prompts: all}}", "no row with"),
-        ("{name: n, table: table1_prompts, column: x, coarse: {prompts: box}, refined: {prompts: all}}", "no number"),
-        ("{name: n, table: table1_prompts, column: iou, coarse: {prompts: box}}", "expected coarse, column"),
+        ("{name: n, table: davis_ablation, column: iou, coarse: {prompts: x}, refined: {prompts: all}}", "no row with"),
+        ("{name: n, table: davis_ablation, column: x, coarse: {prompts: box}, refined: {prompts: all}}", "no number"),
+        ("{name: n, table: davis_ablation, column: iou, coarse: {prompts: box}}", "expected coarse, column"),
     ],
 )
 def test_an_overview_of_what_is_not_there_is_one_sentence(tmp_path, pair, complaint):
-    shutil.copytree(EXPERIMENTS / "table1_prompts", tmp_path / "table1_prompts")
+    shutil.copytree(EXPERIMENTS / "davis_ablation", tmp_path / "davis_ablation")
     (tmp_path / "o").mkdir()
     (tmp_path / "o" / "overview.yaml").write_text(f"title: t\npairs: [{pair}]\n")
     with pytest.raises(ConfigError, match=complaint):
@@ -253,10 +254,10 @@ def test_the_command_draws_what_has_runs_and_says_how_to_run_the_rest(cascade_ru
     screen = capsys.readouterr().out
     folder = tmp_path / "outputs" / "figures"
     drawn = {path.stem for path in folder.iterdir()}
-    assert drawn == {"figure7b_cascade", "figure1b_overview"}
-    assert {path.suffix for path in folder.glob("figure7b_cascade.*")} == {".png", ".svg", ".csv"}
-    assert Image.open(folder / "figure7b_cascade.png").size[0] > 800
-    assert f"6 points, mobile_sam on davis585, 20 masks: {folder}/figure7b_cascade.png" in screen
+    assert drawn == {"cascade", "overview"}
+    assert {path.suffix for path in folder.glob("cascade.*")} == {".png", ".svg", ".csv"}
+    assert Image.open(folder / "cascade.png").size[0] > 800
+    assert f"6 points, mobile_sam on davis585, 20 masks: {folder}/cascade.png" in screen
     assert "no runs yet: python run.py +experiment=lambda_sensitivity" in screen
 
 

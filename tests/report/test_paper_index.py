@@ -74,9 +74,12 @@ def test_every_file_named_exists():
     assert not sorted(path for path in named if not (ROOT / path).exists())
 
 
+PAPERS = {f"experiments/{table.name}" for table in read_tables(EXPERIMENTS) if table.title.startswith("Table")}
+
+
 def test_what_is_called_measured_has_results():
     for row in ROWS:
-        folders = [ROOT / path for path in quoted(row["config"]) if path.startswith("experiments/table")]
+        folders = [ROOT / path for path in quoted(row["config"]) if path in PAPERS]
         if row["state"].startswith("measured") and folders:
             assert any(list((folder / "results").glob("*.json")) for folder in folders), row["item"]
 
@@ -122,14 +125,14 @@ def wide(name, keys, columns):
 
 
 def printed(name):
-    if name == "table2c_stm":
+    if name == "stm":
         sources = {"maskclip_miou": "MaskCLIP", "clip_es_miou": "CLIP-ES"}
         return wide(name, ["stm"], {column: ({"source": source}, "miou") for column, source in sources.items()})
-    if name == "table5_sota":
+    if name == "sota":
         methods = ("coarse", "dense_crf", "cascade_psp", "crm", "segrefiner", "samrefiner")
         found = wide(name, ["dataset", "source", "metric"], {m: ({"method": m}, "value") for m in methods})
         return [{**row, "source": row["source"].partition(" in ")[0]} for row in found]
-    if name == "table8_hqsam":
+    if name == "hq_sam":
         columns = {
             "davis585": ("DAVIS-585", "DAVIS-585"),
             "nb": ("COCO", "NB"),
@@ -160,7 +163,7 @@ def test_every_published_number_is_as_it_was_transcribed(path):
 
 
 def test_every_table_has_a_transcription():
-    tables = {table.name for table in read_tables(EXPERIMENTS) if table.name.startswith("table")}
+    tables = {table.name for table in read_tables(EXPERIMENTS) if table.title.startswith("Table")}
     assert tables == {path.stem for path in PRINTED.glob("*.csv")}
 
 
@@ -169,14 +172,14 @@ def cells(name):
 
 
 def test_the_papers_points_of_figures_are_cells_of_its_tables():
-    table1, table2b = cells("table1_prompts"), {row["box"]: row for row in read(PRINTED / "table2b_cebox.csv")}
+    table1, table2b = cells("davis_ablation"), {row["box"]: row for row in read(PRINTED / "cebox.csv")}
     adaption = {"by predicted IoU": "none", "by predicted IoU, adapted": "iou_lora"}
     expected = {
-        "figure5_selection": lambda row: table1[row["x"], adaption[row["series"]]],
-        "figure7a_rounds": lambda row: table1["all", "none"],
-        "figure7b_cascade": lambda row: table1["all" if "mined again" in row["series"] else "point_box", "none"],
-        "figure9a_gaussian": lambda row: table1["all", "none"],
-        "figure9b_lambda": lambda row: table2b["tight" if row["x"] == "0" else "cebox"],
+        "selection": lambda row: table1[row["x"], adaption[row["series"]]],
+        "rounds": lambda row: table1["all", "none"],
+        "cascade": lambda row: table1["all" if "mined again" in row["series"] else "point_box", "none"],
+        "gaussian_sensitivity": lambda row: table1["all", "none"],
+        "lambda_sensitivity": lambda row: table2b["tight" if row["x"] == "0" else "cebox"],
     }
     for name, cell in expected.items():
         for row in read(EXPERIMENTS / name / "paper.csv"):

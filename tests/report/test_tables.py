@@ -17,7 +17,7 @@ SCORES = {"iou": 0.8839, "boundary_iou": 0.74, "top1_acc": 0.466}
 
 
 def table_1(paths):
-    rows = compare(read_table(EXPERIMENTS / "table1_prompts"), read_runs(paths)[0])
+    rows = compare(read_table(EXPERIMENTS / "davis_ablation"), read_runs(paths)[0])
     return {(row.row.labels["prompts"], row.row.labels["adaption"]): row for row in rows}
 
 
@@ -66,7 +66,7 @@ def test_a_row_that_is_a_mean_takes_the_runs_it_has_and_names_the_rest(write_rep
         write_report("sota", {**config, "row.annotations": share}, {"ap_mask": value})
         for share, value in (("F1%+U99%", 0.10), ("F5%+U95%", 0.20))
     ]
-    rows = compare(read_table(EXPERIMENTS / "table5_sota"), read_runs(paths)[0])
+    rows = compare(read_table(EXPERIMENTS / "sota"), read_runs(paths)[0])
     labels = {"dataset": "COCO", "source": "NB", "metric": "ap_mask", "method": "samrefiner"}
     (row,) = [row for row in rows if row.row.labels == labels]
     assert row.ours["value"] == pytest.approx(15)
@@ -76,7 +76,7 @@ def test_a_row_that_is_a_mean_takes_the_runs_it_has_and_names_the_rest(write_rep
 
 def test_minutes_are_the_time_of_the_refinement_and_name_the_hardware(write_report):
     path = write_report("grid", {"hydra_choices.refiner": "grid_merge"}, {"iou": 0.8}, hardware={"gpu": "NVIDIA X"})
-    rows = compare(read_table(EXPERIMENTS / "table7_grid"), read_runs([path])[0])
+    rows = compare(read_table(EXPERIMENTS / "grid"), read_runs([path])[0])
     merged = next(row for row in rows if row.row.labels["method"] == "grid_merge")
     assert merged.ours["minutes"] == pytest.approx(1.5)
     assert "NVIDIA X" in merged.measured_with
@@ -88,7 +88,7 @@ def test_ratios_of_times_stand_below_a_table_and_cached_encodings_are_marked(wri
     grid = write_report("grid", {**choices, "backbone.cache": False}, {"iou": 0.8}, timing={"total": 600.0})
     ours = {**choices, "hydra_choices.refiner": "samrefiner", "backbone.cache": "auto"}
     paths = [grid, write_report("grid", ours, {"iou": 0.8}, timing={"total": 40.0})]
-    table = read_table(EXPERIMENTS / "table7_grid")
+    table = read_table(EXPERIMENTS / "grid")
     rows = compare(table, read_runs(paths)[0])
     found = {ratio.name: ratio for ratio in ratios(table, rows)}
     merged = found["minutes, grid_merge : samrefiner"]
@@ -101,7 +101,7 @@ def test_ratios_of_times_stand_below_a_table_and_cached_encodings_are_marked(wri
 
 
 def test_table_5_prints_how_much_longer_the_others_take():
-    table = read_table(EXPERIMENTS / "table5_sota")
+    table = read_table(EXPERIMENTS / "sota")
     found = {ratio.name: round(ratio.paper, 1) for ratio in ratios(table, compare(table, []))}
     assert found == {
         "hours, dense_crf : samrefiner": 1.7,
@@ -130,9 +130,9 @@ def test_runs_of_masks_that_the_paper_does_not_have_stand_below_its_rows(write_r
     assert screen.count(title) == 1
     assert "+10.0" in screen.partition(title)[2].partition("Table 4")[0]
     folder = tmp_path / "outputs" / "tables"
-    assert title in (folder / "table3_coco.md").read_text()
+    assert title in (folder / "coco.md").read_text()
     with (folder / "tables.csv").open() as file:
-        ours = [cell["ours"] for cell in csv.DictReader(file) if cell["table"] == "table3_coco" and cell["ours"]]
+        ours = [cell["ours"] for cell in csv.DictReader(file) if cell["table"] == "coco" and cell["ours"]]
     assert ours == ["40.0", "50.0"]
 
 
@@ -165,7 +165,7 @@ def test_the_command_prints_and_writes_every_table(write_report, tmp_path, capsy
     assert "…" not in "".join(drawn)
 
     folder = tmp_path / "outputs" / "tables"
-    assert "| all | none | 86.9 | 88.4 | +1.5 |" in (folder / "table1_prompts.md").read_text()
+    assert "| all | none | 86.9 | 88.4 | +1.5 |" in (folder / "davis_ablation.md").read_text()
     assert (folder / "tables.md").read_text().count("\n## Table") == 12
     with (folder / "tables.csv").open() as file:
         cells = list(csv.DictReader(file))
@@ -189,10 +189,10 @@ def test_a_full_table_with_large_differences_fits_the_screen(write_report, tmp_p
 
 def test_committed_results_count_without_any_outputs(write_report, tmp_path, capsys):
     experiments = tmp_path / "experiments"
-    folder = experiments / "table1_prompts"
+    folder = experiments / "davis_ablation"
     folder.mkdir(parents=True)
     for name in ("table.yaml", "paper.csv"):
-        (folder / name).write_text((EXPERIMENTS / "table1_prompts" / name).read_text())
+        (folder / name).write_text((EXPERIMENTS / "davis_ablation" / name).read_text())
     report = write_report("davis_ablation", ALL, SCORES, folder=folder / "results")
     report.rename(report.with_name("all.report.json"))
     assert main(["tables", "--outputs", str(tmp_path / "none"), "--experiments", str(experiments)]) == 0

@@ -36,7 +36,7 @@ from tests.robustness.mutations import mutate_bytes
 from tests.robustness.soak import soak
 from tests.robustness.undisturbed import Outcome, Undisturbed, contents, in_child, make_undisturbed, run
 
-# Scenarios: each takes an undisturbed run, a random state and how many faults to do, and returns how many it has done -----------
+# Scenarios: each takes an undisturbed run, a random state and how many faults to do; returns how many it has done -----
 
 
 def killed(base: Undisturbed, random: Random, cases: int) -> int:
@@ -129,7 +129,7 @@ def _fail_at(place: str, turn: int, number: int) -> None:
 
 
 def not_writable(base: Undisturbed, random: Random, cases: int) -> int:
-    """An output that takes no file: one sentence that names it. Root may write anywhere, so permission is not checked."""
+    """An output that takes no file: one sentence that names it. Root may write anywhere: nothing by permission."""
     done = 0
     for case in range(cases):
         folder = base.folder / f"closed{case}"

@@ -177,7 +177,7 @@ REFINERS: dict[str, Maker] = {
         "5, 6",
         "github.com/MengyuWang826/SegRefiner",
         "segrefiner_lr_latest.pth (COCO, LVIS), segrefiner_hr_latest.pth (BIG)",
-        "tools/test.py with configs segrefiner_coco.py, segrefiner_big.py (see its README)",
+        "tools/test.py with configs segrefiner_coco.py, high_resolution_segrefiner.py (see its README)",
         _OWN_FILES,
         f"refiner=segrefiner (weights: samref weights segrefiner_lr), or {_EXTERNAL} row.method=SegRefiner",
     ),
