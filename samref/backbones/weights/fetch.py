@@ -17,7 +17,6 @@ import safetensors.torch
 from rich.console import Console
 
 from samref.backbones.weights.checkpoint import file_sha256, read_state_dict
-from samref.backbones.weights.npm import state_dict_from_npm
 from samref.backbones.weights.registry import CHECKPOINTS, Checkpoint, NpmPackage, checkpoint_for
 from samref.backbones.weights.store import (
     VerifiedFile,
@@ -155,6 +154,9 @@ def _download(entry: Checkpoint, path: Path, sha256: str | None) -> VerifiedFile
 
 
 def _convert(package: NpmPackage, path: Path) -> VerifiedFile:
+    # Imports onnx, which nothing else needs.
+    from samref.backbones.weights.npm import state_dict_from_npm
+
     console.print(f"fetching {package.spec} with npm and converting its ONNX files")
     state = state_dict_from_npm(package)
     sources = {f"{package.spec}/{name}": digest for name, digest in package.sha256.items()}

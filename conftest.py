@@ -1,0 +1,43 @@
+"""What is collected where extras are not installed; continuous integration installs all and leaves nothing out."""
+
+import os
+from importlib.util import find_spec
+
+# Module of an extra -> files that cannot be imported, or have nothing to test, without it.
+NEEDS = {
+    "gradio": ["samref/cli/page.py", "tests/cli/test_page.py", "tests/integration/test_browser.py"],
+    "griffe": ["tests/docs/test_docstrings.py"],
+    "hatchling": ["tests/integration/test_wheel.py"],
+    "hydra_plugins.hydra_joblib_launcher": ["tests/integration/test_launchers.py"],
+    "matplotlib": ["samref/report/plots.py", "tests/report/test_figures.py"],
+    "mkdocs": ["tests/docs/test_site.py"],
+    "nbclient": ["tests/docs/test_notebook.py"],
+    "onnxruntime": ["tests/backbones/weights/test_onnx_conversion.py", "tests/benchmarks/test_encoders.py"],
+    "playwright": ["tests/integration/test_browser.py"],
+    "pydensecrf": ["tests/refiners/test_dense_crf.py"],
+    "segmentation_refinement": ["tests/refiners/test_cascade_psp.py"],
+    "tensorboard": ["tests/loggers/test_tensorboard.py"],
+    "wandb": ["tests/loggers/test_wandb.py", "tests/loggers/wandb_files.py"],
+}
+
+
+def is_installed(module):
+    """Whether it can be imported; nothing is imported to find out."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+missing = [module for module in NEEDS if not is_installed(module)]
+collect_ignore = [path for module in missing for path in NEEDS[module]]
+
+
+def pytest_report_header():
+    """Names what is left out."""
+    if not missing:
+        return None
+    # pydensecrf's sources end at Python 3.12.
+    if os.environ.get("SAMREF_EXTRAS") == "all" and missing != ["pydensecrf"]:
+        raise RuntimeError(f"SAMREF_EXTRAS=all, but {', '.join(missing)} cannot be imported")
+    return f"not collected: {', '.join(sorted(set(collect_ignore)))}; install {', '.join(missing)}"
