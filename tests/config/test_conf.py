@@ -24,6 +24,13 @@ from samref.refiners.zoom import Zoom
 from tests.miniatures import make_miniature
 from tests.refiners.networks import patch_networks
 
+# Options that need an extra, and its module.
+EXTRAS = {
+    "cascade_psp": "segmentation_refinement",
+    "dense_crf": "pydensecrf",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+}
 FOLDERS = sorted(path.name for path in config_dir().iterdir() if path.is_dir())
 
 
@@ -98,7 +105,10 @@ def test_what_a_refiner_takes_of_label_maps_comes_with_it(option):
 
 @parametrize("refiner")
 def test_a_refiner_is_built_around_any_backbone(option, tmp_path, monkeypatch):
-    monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)
+    if option in EXTRAS:
+        pytest.importorskip(EXTRAS[option])
+    if option == "cascade_psp":
+        monkeypatch.setattr("segmentation_refinement.Refiner", FakeNetwork)
     patch_networks(monkeypatch)
     own = {"external": [f"refiner.masks={tmp_path}"]}
     grid = ["refiner.points_per_side=4"] if option.startswith("grid") else []
@@ -163,6 +173,8 @@ def test_a_trainer_is_built(option):
 
 @parametrize("logger")
 def test_a_logger_is_built_or_is_none(option, tmp_path):
+    if option in EXTRAS:
+        pytest.importorskip(EXTRAS[option])
     config = chosen("logger", option).logger
     assert list(config) == ([] if option == "none" else [option])
     for part in config.values():

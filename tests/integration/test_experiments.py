@@ -2,6 +2,7 @@
 
 import shlex
 from functools import lru_cache
+from importlib.util import find_spec
 
 import cv2
 import pytest
@@ -86,6 +87,10 @@ def models_without_weights():
         patch.setattr(parts, "open_backbone", lambda cfg: open_backbone(tiny))
         patch.setattr("samref.refiners.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
         patch_networks(patch)
+        if find_spec("pydensecrf") is None:
+            patch.setattr("samref.refiners.dense_crf._import_package", lambda: None)
+            patch.setattr("samref.refiners.dense_crf.DenseCrf._pairwise", lambda self, image: None)
+            patch.setattr("samref.refiners.dense_crf.DenseCrf._infer", lambda self, crf, mask: 2 * mask - 1.0)
         parts.load_backbone.cache_clear()
         yield
     parts.load_backbone.cache_clear()

@@ -133,6 +133,7 @@ def test_a_run_reports_the_share_that_each_refiner_won(run):
 
 
 def test_verdict_and_zoom_belong_to_the_member_that_takes_them(run):
+    pytest.importorskip("pydensecrf")
     cfg = compose_config(["refiner=best_of", "backbone=tiny", "refiner.hypotheses=[samrefiner,dense_crf]"])
     refiner = build_refiner(cfg.refiner, cfg.backbone, cfg.prompts)
     assert isinstance(refiner.sam, SAMRefiner)
