@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from copy import deepcopy
-from typing import Any, TypedDict, cast, get_type_hints
+from dataclasses import dataclass
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -15,7 +16,7 @@ from samref.backbones.cache import CachedBackbone, EmbeddingStore, embeddings_fo
 from samref.backbones.sam_backbone import resolve_device
 from samref.config.compose import build, compose_config
 from samref.config.shipped import config_dir
-from samref.config.validate import check_kinds
+from samref.config.validate import kind_problems, raise_all, written_kinds
 from samref.errors import ConfigError
 
 # One image's, of 1170 ms of encoding by MobileSAM on one core, are written in less than 1 % of that and read in 9 ms.
@@ -24,8 +25,15 @@ EMBEDDING_BYTES = 12_600_000  # of one image, HQ-SAM's in single precision; SAM'
 SHARE_OF_FREE = 0.1
 
 
-class CacheOptions(TypedDict):
-    """Options of the group `backbone` that are the cache's and no constructor's."""
+@dataclass
+class CacheOptions:
+    """Options of the group `backbone` that are the cache's and no constructor's.
+
+    Attributes:
+        cache: whether embeddings are kept; `auto`: where a second look is likely.
+        cache_max_gb: of the whole cache on disk.
+        cache_precision: of what is kept.
+    """
 
     cache: bool | str
     cache_max_gb: float
@@ -46,9 +54,9 @@ def open_backbone(cfg: DictConfig, **parts: Any) -> Backbone:
         ConfigError: for values that make no sense.
         WeightsError: when weights cannot be found, verified or loaded.
     """
-    hints = get_type_hints(CacheOptions)
-    check_kinds(cfg, hints)
-    options = {key: cfg[key] for key in hints if key in cfg}
+    known = written_kinds(CacheOptions)
+    raise_all(kind_problems(cfg, known))
+    options = {key: cfg[key] for key in known if key in cfg}
     # A copy keeps its place in the configuration, which errors name: backbone.img_size.
     own = deepcopy(cfg)
     with open_dict(own):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from samref.config.check import check_paths
+from samref.config.check import check_config
 from samref.errors import ConfigError
 
 
@@ -43,7 +43,7 @@ def run_job(
     Raises:
         SamrefError: for anything the user can fix.
     """
-    check_paths(cfg)
+    check_config(cfg)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if announce and first:
         choices = cfg.hydra_choices

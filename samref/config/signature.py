@@ -37,12 +37,17 @@ def parameters(target: str) -> Parameters:
         ImportError: if there is no such module or nothing of this name in it; what importing other packages raises.
     """
     module, _, name = target.rpartition(".")
-    if module.split(".")[0] != PACKAGE.name:
+    if not is_own(target):
         return _imported(target)
     found = _definition(module, name)
     if found is None:
         raise ImportError(f"there is no {target}")
     return _of_function(found[1]) if isinstance(found[1], ast.FunctionDef) else _of_class(*found)
+
+
+def is_own(target: str) -> bool:
+    """Whether a dotted path is of this package."""
+    return target.split(".")[0] == PACKAGE.name
 
 
 def _imported(target: str) -> Parameters:

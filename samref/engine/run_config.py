@@ -10,10 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from samref.config.check import check_config
 from samref.config.compose import plain
 from samref.config.mistakes import in_a_sentence
 from samref.config.reference import option_keys
-from samref.config.validate import check_run_options, shown
+from samref.config.validate import shown
 from samref.engine.identity import fingerprint
 from samref.errors import ConfigError
 
@@ -87,8 +88,8 @@ class RunConfig:
         Raises:
             ConfigError: for an option of another kind or out of range, or a part that was left out.
         """
+        check_config(cfg, paths=False)
         try:
-            check_run_options(cfg)
             resolved = plain(cfg)
             adaption = cfg.get("adaption") or {}
             return cls(

@@ -90,6 +90,14 @@ def test_every_command_explains_itself_at_once(tmp_path, name):
         (["run", "omega=3"], "there is no option omega; did you mean prompts.mask.omega?"),
         (["run", "dataset.images=images"], "dataset.images is an option of dataset=coco or folder or lvis, not of the"),
         (["run", "dataset=davis585"], "dataset=davis585 needs dataset.root=DIR"),
+        (
+            ["run", "limit=ten", "prompts.mask.omega=x"],
+            "limit is 'ten'; expected a whole number or null; prompts.mask.omega",
+        ),
+        (
+            ["run", "dataset=davis585", "seed=-1"],
+            "seed is -1; expected 0 or more; dataset=davis585 needs dataset.root=DIR",
+        ),
         (["run", "dataset=davis585", "dataset.root=nowhere"], "dataset.root=nowhere is not a folder; expected "),
         (["run", "backbone.weights=torn.pt"], "backbone.weights=torn.pt is not a file; expected path of your own"),
         (["run", "experiment=dmeo"], "there is no experiment=dmeo; did you mean experiment=demo?"),

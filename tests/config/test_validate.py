@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from samref.config.compose import build, compose_config
+from samref.config.validate import kind_problems
 from samref.engine import runner
 from samref.errors import ConfigError, SamrefError
 from tests.factories import make_folder
@@ -67,6 +68,15 @@ def test_the_sentence_says_what_was_found_and_what_was_expected(tmp_path, overri
     assert str(caught.value).startswith(sentence)
 
 
+def test_all_mistakes_are_answered_at_once(tmp_path):
+    wrong = ["limit=abc", "seed=-3", "save_masks=1", "prompts.mask.omega=null", "dataset.length=x", "zoom.enabled=2"]
+    with pytest.raises(ConfigError) as caught:
+        runner.run(compose_config(["backbone=tiny", f"paths.outputs={tmp_path}", *wrong]))
+    assert [sentence.split(" is ")[0] for sentence in str(caught.value).split("; ")[::2]] == [
+        "limit", "save_masks", "seed", "dataset.length", "prompts.mask.omega", "zoom.enabled",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "taken",
     ["seed", "limit", "refiner", "dataset", "backbone", "guard", "prompts.mask", "callbacks", "paths", "trainer"],
@@ -83,6 +93,27 @@ def test_what_is_taken_away_is_missed_in_one_sentence(tmp_path, taken):
 class Part:
     def __init__(self, size: int, ratio: float = 0.5, anything: "list[int] | None" = None) -> None:
         self.size, self.ratio, self.anything = size, ratio, anything
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "right"),
+    [
+        ("int | None", None, True),
+        ("typing.Optional[int]", None, True),
+        ("typing.Optional[int]", 2.5, False),
+        ("typing.Union[int, str]", "a", True),
+        ("Union[int, str, NoneType]", True, False),
+        ("Path | None", "a/b", True),
+        ("InputFolder | None", 3, False),
+        ("float", 1, True),
+        ("float", True, False),
+        ("Sequence[int]", "anything", True),
+        ("typing.Optional[typing.List[int]]", "anything", True),
+    ],
+)
+def test_annotations_are_read_as_they_are_written(annotation, value, right):
+    problems = list(kind_problems(OmegaConf.create({"key": value}), {"key": annotation}))
+    assert (not problems) == right
 
 
 def test_what_annotations_do_not_restrict_is_the_constructors():
