@@ -38,7 +38,8 @@ class Sample:
         object_ids: one per mask, unique within the image.
         truth: N x H x W bool, or None where there is no ground truth per mask.
         label_map: H x W uint8 class indices (255 = ignore), for semantic data sets only.
-        meta: what the data set needs to write the masks back (paths, annotations, categories).
+        meta: what the data set needs to write the masks back; what others read of it is in
+            `samref.datasets.dataset.SampleMeta`.
     """
 
     image: npt.NDArray[np.uint8]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from samref.structures import Failure, Refinement, Sample
+from samref.structures import BoolArray, Failure, IntArray, Refinement, Sample
 
 if TYPE_CHECKING:
     from samref.metrics.scorers import Scorer
@@ -47,6 +49,37 @@ class MaskWriter(ABC):
         """Finishes files that hold the masks of many images, such as a COCO results json."""
 
 
+class SampleMeta(TypedDict, total=False):
+    """Keys of a sample's `meta` that others than its data set read, where they are there; N is the number of masks.
+
+    A data set that keeps more there for its own writer extends this class.
+
+    Attributes:
+        problems: masks that only reading found to be damaged or empty of meaning; reports count them as failures.
+        warnings: sentences on what had to be decided about the image; the screen and report.json show them.
+        categories: N classes of label maps. The gallery shows the ground truth of the class, and masks of another tool
+            are found by it.
+        files: N paths below the folder of masks; masks of another tool are found by them.
+        labels: N labels in these files, None for the only mask of a binary one.
+        records: N COCO records, as they came; masks of another tool are found by them.
+        positions: N places of the records in their file.
+        objects: N indices of the objects that the masks are regions of, for `RegionScorer`.
+        object_truth: M x H x W bool, ground truth of the M objects, image px, for `RegionScorer`; None without.
+        coarse: H x W uint8, the label map as it came, for `SemanticScorer`.
+    """
+
+    problems: Sequence[Failure]
+    warnings: Sequence[str]
+    categories: Sequence[int]
+    files: Sequence[str]
+    labels: Sequence[int | None]
+    records: Sequence[Mapping[str, Any]]
+    positions: Sequence[int]
+    objects: IntArray
+    object_truth: BoolArray | None
+    coarse: npt.NDArray[np.uint8]
+
+
 class MaskDataset(Dataset[Sample], ABC):
     """Images with coarse masks, and ground truth where there is any.
 
@@ -57,11 +90,7 @@ class MaskDataset(Dataset[Sample], ABC):
     A run is known by what went in: `sample_files` and `sample_content` give what a sample is made of, and a sample of
     which neither changed is not refined again. Whatever else a data set reads is in `input_files`.
 
-    A sample's `meta` is its data set's own, for its writer and scorer. Others read these keys of it, where they are
-    there: `problems` (failures of masks that only decoding found; reports count them), `warnings` (sentences),
-    `categories` (class of each mask, beside a `label_map`; the gallery shows the ground truth of the class), and, for
-    masks that another tool has refined, `files` and `labels` (mask file and label of each mask) or `records` and
-    `positions` (COCO record of each mask and its place in the file).
+    What others read of a sample's `meta` is in `SampleMeta`.
 
     Attributes:
         name: option name of the config group.

@@ -11,7 +11,7 @@ import numpy as np
 from samref.config.paths import InputFile, InputFolder, OutputFolder
 from samref.datasets.coco.records import CoarseRecords, category_warnings
 from samref.datasets.coco.writer import CocoWriter
-from samref.datasets.dataset import MaskDataset
+from samref.datasets.dataset import MaskDataset, SampleMeta
 from samref.errors import DatasetError, InputError
 from samref.io.coco_files import CocoFile, Record, image_names, read_coco, read_image_ids
 from samref.io.coco_ids import ImageId, whole_number
@@ -141,7 +141,7 @@ class CocoDataset(MaskDataset):
         masks, positions, problems = self._decode(image_id, size)
         stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)
         image, warnings = read_image_of(path, stacked, self.orientation)
-        meta = {
+        meta: SampleMeta = {
             "records": tuple(self._coarse.records[position] for position in positions),
             "positions": tuple(positions),
             "problems": tuple(problems),

@@ -14,7 +14,7 @@ from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.folder.mask_files import AUTO, MaskFile, read_mask_file
 from samref.datasets.folder.matching import Names, Pairing, named, pair_files
 from samref.datasets.folder.overlap import settle
-from samref.datasets.folder.writer import FolderWriter, rows_of, shares_of
+from samref.datasets.folder.writer import FolderMeta, FolderWriter, rows_of, shares_of
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.image_folder import list_images
 from samref.io.images import printable
@@ -38,9 +38,7 @@ class Folder(MaskDataset):
     mode, values, palette and metadata; a mask that did not change is copied byte by byte.
 
     A sample's object ids are names of mask files, with `:LABEL` behind that of a label map, and `:REGION` behind it
-    where split-then-merge makes several regions of a label. Its `meta`: `files` and `labels`, one a mask, `all_files`,
-    `coarse`, the masks' folder, and by label map `backgrounds` and `ignored`; where labels are split and there is
-    ground truth, also what `RegionScorer` reads.
+    where split-then-merge makes several regions of a label. Its `meta` is a `FolderMeta`.
 
     Attributes:
         problems: files that fit nothing; they do not stop the run.
@@ -128,7 +126,7 @@ class Folder(MaskDataset):
         names = [(path, label) for path, f in zip(pairing.masks, found, strict=True) for label in f.objects]
         object_ids = [printable(path.name) + ("" if label is None else f":{label}") for path, label in names]
         masks, truth = drawn, self._truth(pairing, found, size)
-        meta: dict[str, Any] = {"all_files": tuple(str(path) for path in pairing.masks), "coarse": str(self.masks)}
+        meta: FolderMeta = {"all_files": tuple(str(path) for path in pairing.masks), "masks_folder": str(self.masks)}
         maps = [(str(path), f) for path, f in zip(pairing.masks, found, strict=True) if f.labels is not None]
         meta |= {"backgrounds": {path: f.background for path, f in maps}, "ignored": {p: f.ignored for p, f in maps}}
         meta["written"] = {str(path): f.written for path, f in zip(pairing.masks, found, strict=True)}

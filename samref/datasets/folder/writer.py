@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from samref.datasets.dataset import MaskWriter
+from samref.datasets.dataset import MaskWriter, SampleMeta
 from samref.datasets.folder.mask_files import copy_file, write_binary_like, write_labels_like
 from samref.datasets.folder.overlap import Shares, share_out
 from samref.datasets.folder.style import Style, Values
@@ -16,6 +16,24 @@ from samref.errors import InputError
 from samref.io.images import printable
 from samref.io.masks import Levels
 from samref.structures import BoolArray, Refinement, Sample
+
+
+class FolderMeta(SampleMeta, total=False):
+    """`meta` of a folder's sample; by path below the folder of masks where it is a mapping.
+
+    Attributes:
+        masks_folder: of the coarse masks.
+        all_files: the sample's mask files, those without a mask, too.
+        backgrounds: label of the background of each label map, or None.
+        ignored: H x W bool for each label map, pixels that stay what they are.
+        written: how each binary PNG is written; None for other files.
+    """
+
+    masks_folder: str
+    all_files: Sequence[str]
+    backgrounds: Mapping[str, int | None]
+    ignored: Mapping[str, BoolArray | None]
+    written: Mapping[str, tuple[Style, Levels] | None]
 
 
 class FolderWriter(MaskWriter):
@@ -32,7 +50,7 @@ class FolderWriter(MaskWriter):
 
     def write(self, sample: Sample, refinement: Refinement) -> None:
         """Writes one image's mask files."""
-        coarse = Path(sample.meta["coarse"])
+        coarse = Path(sample.meta["masks_folder"])
         for name in sample.meta["all_files"]:
             rows = rows_of(sample, name)
             source, target = coarse / name, self.output / name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samref.config.paths import InputFolder
-from samref.datasets.dataset import MaskDataset, MaskWriter
+from samref.datasets.dataset import MaskDataset, MaskWriter, SampleMeta
 from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
 from samref.errors import DatasetError, InputError
 from samref.io.images import read_image
@@ -24,12 +24,21 @@ if TYPE_CHECKING:
 SHOWN = 3
 
 
+class VocMeta(SampleMeta):
+    """`meta` of a VOC sample.
+
+    Attributes:
+        coarse_path: of the coarse label map, whose palette refined ones get.
+    """
+
+    coarse_path: str
+
+
 class VocDataset(MaskDataset):
     """VOC images with coarse label maps.
 
     One sample is one image; its masks are the merged regions of each category (or each category as one), its object ids
-    (category, number), its `label_map` the truth. `meta`: `categories` (one a mask), `coarse` (H x W uint8 labels as
-    they came, 255 included) and `coarse_path`.
+    (category, number), its `label_map` the truth. Its `meta` is a `VocMeta`.
 
     Attributes:
         protocol: `semantic`, or `none` without a truth.
@@ -101,7 +110,8 @@ class VocDataset(MaskDataset):
             _check_size(self._truth / f"{name}.png", truth, size)
         regions = {category: self.stm(coarse == category) for category in _categories(coarse)}
         object_ids = [(category, k) for category, masks in regions.items() for k in range(1, len(masks) + 1)]
-        meta = {"categories": tuple(c for c, _ in object_ids), "coarse": coarse, "coarse_path": str(path)}
+        categories = tuple(category for category, _ in object_ids)
+        meta: VocMeta = {"categories": categories, "coarse": coarse, "coarse_path": str(path)}
         masks = np.concatenate([np.zeros((0, *size), bool), *regions.values()])
         return Sample(image, masks, name, tuple(object_ids), label_map=truth, meta=meta)
 
