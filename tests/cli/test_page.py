@@ -52,7 +52,7 @@ def posted(client, files, layers=(), mask=None, preset="paper", **changed):
 
 
 def test_painted_and_dropped_masks_come_back_refined(client, files):
-    options = {"guard": False, "overrides": ["prompts.mask.omega=9"]}
+    options = {"guard": False, "clean": True, "overrides": ["prompts.mask.omega=9"]}
     refiner = SAMRefiner.from_pretrained("tiny", device="cpu", **options)
     expected = refiner.refine(files / "photo.png", rough(blob(SIZE, 0), 0)).masks[0]
     for given in ({"layers": ["strokes.png"]}, {"mask": "mask.png"}):

@@ -49,7 +49,9 @@ def counting():
 
 def test_a_trial_is_what_the_refiner_makes_of_the_mask(given, counting):
     overrides = ["prompts.mask.omega=7", "prompts.box.lam=0", "verdict.enabled=false"]
-    expected = SAMRefiner.from_pretrained("tiny", device="cpu", prompts="box_mask", overrides=overrides).refine(*given)
+    expected = SAMRefiner.from_pretrained(
+        "tiny", device="cpu", prompts="box_mask", clean=True, overrides=overrides
+    ).refine(*given)
     settings = {"prompts": "box_mask", "prompts.mask.omega": 7, "prompts.box.lam": 0, "verdict.enabled": False}
     trial = make_trial(counting, *given, settings)
     assert (trial.mask == expected.masks[0]).all()
