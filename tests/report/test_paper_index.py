@@ -194,6 +194,7 @@ def test_every_reading_says_what_we_took_how_to_take_the_other_and_what_it_chang
     assert len(sections) >= 15
     for section in sections:
         title = section.partition("\n")[0]
+        assert "not measured yet" not in section, title
         for word in ("**The paper.**", "**Taken.**", "**The other reading.**", "**Measured.**"):
             assert word in section, (title, word)
 
