@@ -104,6 +104,7 @@ def test_the_target_may_be_what_a_verdict_decides(davis, tmp_path, placement):
     backbone = TinySam(device="cpu")
     refiner, adaption, samples = parts(backbone, davis, "adaption.target=verdict", f"adaption.placement={placement}")
     options = ["verdict.enabled=true", "verdict.source=superpixels", "verdict.recipes.superpixels.coarse_weight=0"]
+    options += ["verdict.recipes.superpixels.min_overlap=0"]
     verdict = build(compose_config(options).verdict)
     decided = [judge_of(refiner, verdict).refine_sample(sample).masks for sample in samples]
     assert any((sample.masks != masks).any() for sample, masks in zip(samples, decided, strict=True))

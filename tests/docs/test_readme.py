@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 import samref
+from samref.datasets.coarse_kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,6 +37,23 @@ def test_measured_results_are_those_of_the_reports():
         for part in ("coarse", "refined"):
             shown = " / ".join(f"{100 * metrics[part][key]:.1f}" for key in ("iou", "boundary_iou"))
             assert shown in README
+
+
+def test_kinds_of_coarse_masks_are_those_of_the_reports():
+    folder = ROOT / "experiments" / "coarse_kinds" / "results"
+    rows = []
+    for kind in KINDS:
+        paper, default = (
+            json.loads((folder / f"{kind}-{name}-mobile_sam-davis585_mini.report.json").read_text())["metrics"]
+            for name in ("paper", "default")
+        )
+        harm = [found["refined"]["harm"] for found in (paper, default)]
+        rows.append([paper["coarse"]["iou_mean"], *(m["refined"]["iou_mean"] for m in (paper, default)), *harm])
+    rows.append([sum(column) / len(rows) for column in zip(*rows, strict=True)])
+    for page in (README, (ROOT / "docs" / "guide" / "settings.md").read_text(encoding="utf-8")):
+        start = page.index("| coarse masks |")
+        shown = [line.split(" | ", 1)[1] for line in page[start:].split("\n\n")[0].splitlines()[2:]]
+        assert shown == [" | ".join(f"{100 * value:.1f}" for value in row) + " |" for row in rows]
 
 
 def test_the_citation_is_of_this_version():
