@@ -199,6 +199,16 @@ def test_numbers_are_left_beside_the_papers(cascade_runs):
     assert len(rows) == 2 * 6
 
 
+@pytest.mark.parametrize("name", [found.name for found in FIGURES if (EXPERIMENTS / found.name / "results").is_dir()])
+def test_every_committed_result_belongs_to_a_series(name):
+    found = figure(name)
+    conditions = [*found.series.values(), *found.baseline.values()]
+    runs, problems = read_runs(sorted((EXPERIMENTS / name / "results").glob("*.report.json")))
+    assert runs and not problems
+    strangers = [run.path.name for run in runs if not any(run.matches(wanted) for wanted in conditions)]
+    assert found.each or not strangers
+
+
 def test_the_overview_takes_its_numbers_from_the_tables(write_report):
     choices = {"hydra_choices.prompts": "all", "hydra_choices.adaption": "iou_lora"}
     path = write_report("davis_ablation", choices, {"iou": 0.9, "boundary_iou": 0.8}, {"iou": 0.7})

@@ -66,7 +66,7 @@ def write_mixture(truth: Path, labeled: Path, pseudo: Path, target: Path) -> str
         labeled: file that lists the labeled images: ids, results or annotations.
         pseudo: results or annotations file with the masks of the others, coarse or refined; those of labeled images
             are left out.
-        target: what is written. Annotations are numbered anew.
+        target: what is written. Annotations are numbered from 1.
 
     Returns:
         One sentence: how many masks of either kind.
