@@ -3,9 +3,10 @@ import pytest
 
 from samref.errors import ConfigError
 from samref.geometry.masks import pair_iou
+from samref.refiners.judge import KEPT_APART, KEPT_AS_GOOD, Recipe
 from samref.refiners.samrefiner import SAMRefiner
 from samref.refiners.source import SOURCES
-from samref.refiners.verdict import KEPT_APART, KEPT_AS_GOOD, Recipe, Verdict, estimate_source
+from samref.refiners.verdict import Verdict, estimate_source
 from samref.structures import Failure, Sample
 from tests.factories import blob, photo, rough
 
