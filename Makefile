@@ -37,7 +37,7 @@ app: $(VENV)/.app  ## a page to try it: drop a photo, paint a rough mask, move e
 	$(PY) -m samref app
 
 test: $(VENV)/.dev  ## the whole test suite
-	$(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider
+	SAMREF_EXTRAS=all $(PY) -m pytest -n auto --dist loadgroup -p no:cacheprovider
 
 lint: $(VENV)/.dev  ## ruff, mypy, and known vulnerabilities of what is installed
 	$(PY) -m ruff check .

@@ -1,4 +1,4 @@
-"""What is collected where extras are not installed; continuous integration installs all and leaves nothing out."""
+"""What is collected where extras are not installed; `make test` installs all and leaves nothing out."""
 
 import os
 from importlib.util import find_spec
