@@ -1,5 +1,6 @@
 """Programs as a user starts them, in processes of their own, with the package that is being tested."""
 
+import atexit
 import os
 import runpy
 import signal
@@ -46,6 +47,7 @@ def _become(words, cwd, out, err):
         warnings.showwarning = lambda *warning: print(warnings.formatwarning(*warning[:4]), file=sys.stderr)
         # As at a start of Python, whatever pytest's processes do with it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        atexit._clear()
         try:
             os.chdir(cwd)
             sys.path.insert(0, str(cwd))
@@ -59,6 +61,8 @@ def _become(words, cwd, out, err):
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         except BaseException:
             traceback.print_exc()
+        # joblib's processes are ended there; what pytest has registered is none of this process's.
+        atexit._run_exitfuncs()
         with suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()

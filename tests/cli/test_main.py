@@ -28,7 +28,7 @@ except SystemExit as ended:
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print("\\nMEASURED", code, usage.ru_utime + usage.ru_stime, *(name for name in {HEAVY} if name in sys.modules))
 """
-# In compositions of the default configuration by a fresh Python, imports included, so that a slow machine is no failure.
+# In compositions of the default configuration by a fresh Python, imports included: a slow machine is no failure.
 # The slowest take about 1.3; composing three times took more than 2, importing PyTorch takes more than 3.
 COMPOSITIONS = 1.6
 COMPOSE = "from samref.config.compose import compose_config; compose_config([])"
