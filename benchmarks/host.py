@@ -111,8 +111,8 @@ def job(data: Path, out: Path, workers: int | str, mode: str) -> Any:
             "dataset=folder", f"dataset.images={data}/images", f"dataset.masks={data}/masks", f"paths.outputs={out}",
             "backbone=tiny", "backbone.cache=false", "backbone._target_=benchmarks.host.FreeBackbone",
             f"num_workers={workers}", "logger=none",
-            "callbacks.progress=false", "+callbacks.extra.clock._target_=benchmarks.host.Clock",
-            f"+callbacks.extra.clock.path={out}/moments.json", *MODES[mode],
+            "callbacks.progress=false", "+callbacks.clock._target_=benchmarks.host.Clock",
+            f"+callbacks.clock.path={out}/moments.json", *MODES[mode],
         ]
     )  # fmt: skip
 

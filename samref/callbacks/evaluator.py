@@ -9,13 +9,14 @@ from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from samref.callbacks.outcome import Outcome
+from samref.callbacks.steps import Measure
 from samref.callbacks.taken_up import TakenUp
 from samref.datasets.dataset import MaskDataset
 from samref.metrics.scorers import Scores
 
 
 class Evaluator(Callback):
-    """Adds to each outcome what was measured, and leaves the data set's scores in `scores`."""
+    """Adds up what was measured of each image, and leaves the data set's scores in `scores`."""
 
     def __init__(
         self, dataset: MaskDataset, image_ids: Iterable[Any] | None = None, taken_up: TakenUp | None = None
@@ -28,6 +29,7 @@ class Evaluator(Callback):
             taken_up: images that earlier runs have measured.
         """
         self.scorer = dataset.scorer(image_ids)
+        self.image_step = None if self.scorer is None else Measure(self.scorer)
         self.taken_up = taken_up or TakenUp()
         self.scores: Scores = {}
 
@@ -39,10 +41,9 @@ class Evaluator(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        """Scores one image."""
+        """Adds what was measured of one image."""
         outcome: Outcome = outputs
-        if self.scorer is not None and outcome.refinement is not None:
-            outcome.measured = self.scorer.measure(batch, outcome.refinement)
+        if self.scorer is not None and outcome.measured is not None:
             self.scorer.add(outcome.measured.counts)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,17 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.outcome import Outcome
+from samref.callbacks.steps import Draw, draw_row
 from samref.callbacks.taken_up import TakenUp
 from samref.errors import ConfigError
 from samref.io.atomic import write_png
-from samref.structures import BoolArray, Refinement, Sample
-from samref.visualization.drawing import Canvas, View, captioned, outlined, stack_rows
-
-PANEL_HEIGHT = 240
+from samref.visualization.drawing import Canvas, stack_rows
 
 
 class Picture(Callback):
@@ -34,15 +31,16 @@ class Picture(Callback):
         if isinstance(count, bool) or count < 1:
             raise ConfigError(f"callbacks.picture.count is {count}; expected how many images it shows, or no picture")
         self.path, self.count, self.taken_up = folder / "picture.png", count, taken_up or TakenUp()
+        self.image_step = Draw(count)
         self.rows: dict[Hashable, Canvas] = {}
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
-        """Draws one image while its masks are at hand."""
+        """Keeps the drawing of one image."""
         outcome: Outcome = outputs
-        if len(self.rows) < self.count and trainer.is_global_zero and outcome.refinement is not None:
-            self.rows[batch.image_id] = draw_row(batch, outcome.refinement)
+        if len(self.rows) < self.count and trainer.is_global_zero and outcome.row is not None:
+            self.rows[batch.image_id] = outcome.row
 
     on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]
 
@@ -63,17 +61,3 @@ class Picture(Callback):
                 yield self.rows[image_id]
             elif image_id in earlier and (shown := self.taken_up.shown(image_id)) is not None:
                 yield draw_row(*shown)
-
-
-def draw_row(sample: Sample, refinement: Refinement) -> Canvas:
-    """Coarse | refined | truth (where there is one) of one image, with captions: h x w x 3 uint8 RGB."""
-    panels = [("coarse", sample.masks), ("refined", refinement.masks)]
-    if sample.truth is not None:
-        panels.append(("truth", sample.truth))
-    return np.hstack([_panel(sample.image, masks, caption) for caption, masks in panels])
-
-
-def _panel(image: Canvas, masks: BoolArray, caption: str) -> Canvas:
-    height, width = image.shape[:2]
-    view = View.of(image, max(1, round(PANEL_HEIGHT * max(height, width) / height)))
-    return captioned(outlined(view.picture, view.masks(masks)), caption)

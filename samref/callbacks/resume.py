@@ -126,19 +126,19 @@ class ResumeLog:
             self._base.close()
 
     def record(
-        self, image_id: Hashable, wanted: Wanted, result: SampleResult, files: Mapping[str, Mapping[str, Note]]
+        self, image_id: Hashable, wanted: Wanted, content: bytes, files: Mapping[str, Mapping[str, Note]]
     ) -> None:
         """Keeps the result of one image; when this returns, a killed process does not lose it any more.
 
         Args:
             image_id: of the image.
             wanted: its key and names.
-            result: of its masks.
+            content: of `SampleResult.to_bytes`.
             files: that hold them, by kind.
         """
         image, names = _text(image_id), json.dumps(None if wanted.names is None else list(wanted.names))
         notes = {path: note for part in files.values() for path, note in part.items()}
-        values = (image, wanted.key, names, json.dumps(sorted(files)), len(notes), result.to_bytes())
+        values = (image, wanted.key, names, json.dumps(sorted(files)), len(notes), content)
         with self._reporting(), self._base:
             self._base.execute("UPDATE files SET current = 0 WHERE image = ?", (image,))
             self._base.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?)", values)

@@ -11,13 +11,13 @@ import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.outcome import Outcome
-from samref.callbacks.refinement_json import to_json
-from samref.callbacks.resume import ResumeLog, SampleResult, Wanted
+from samref.callbacks.resume import ResumeLog, Wanted
 from samref.callbacks.run_statistics import RunStatistics, rows_as_csv
+from samref.callbacks.steps import Record
 from samref.callbacks.taken_up import TakenUp
 from samref.io.atomic import write_text
 from samref.stopwatch import STAGES
-from samref.structures import EMPTY, FALLBACK, Failure, Idle
+from samref.structures import EMPTY, FALLBACK, Failure
 
 
 class RunReport(Callback):
@@ -42,24 +42,20 @@ class RunReport(Callback):
         """
         self.samples, self.problems, self.resume_log, self.wanted = samples, list(problems), log, wanted
         self.taken_up = taken_up or TakenUp()
-        self.statistics = RunStatistics()
+        self.image_step, self.statistics = Record(), RunStatistics()
         self.files: list[str] = []
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
-        """Records one image; the callbacks that score and write have run before."""
-        if isinstance(batch, Idle):
-            return
+        """Records one image; its masks are written already."""
         outcome: Outcome = outputs
-        columns = outcome.measured.columns if outcome.measured is not None else {}
-        statistics = RunStatistics.of(batch, outcome.refinement, columns)
-        self.statistics.add(statistics)
+        if outcome.statistics is None:
+            return
+        self.statistics.add(outcome.statistics)
         self.files += [path for notes in outcome.files.values() for path in notes]
-        if self.resume_log is not None and self.wanted is not None and outcome.refinement is not None:
-            counts = None if outcome.measured is None else outcome.measured.counts
-            result = SampleResult(statistics, counts, outcome.kept, to_json(outcome.refinement), outcome.numbers)
-            self.resume_log.record(batch.image_id, self.wanted(batch.image_id), result, outcome.files)
+        if self.resume_log is not None and self.wanted is not None and outcome.content is not None:
+            self.resume_log.record(batch.image_id, self.wanted(batch.image_id), outcome.content, outcome.files)
 
     on_predict_batch_end = on_test_batch_end  # type: ignore[assignment]
 

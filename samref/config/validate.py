@@ -44,7 +44,7 @@ class RunOptions:
     mask_kind: str
     limit: int | None
     on_error: str
-    num_workers: int
+    num_workers: int | str
     save_masks: bool
     save_candidates: bool
     force: bool

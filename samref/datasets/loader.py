@@ -60,7 +60,7 @@ def loader(samples: Samples, indices: Sequence[int], num_workers: int) -> DataLo
         _Share(samples, indices),
         batch_size=None,
         num_workers=num_workers,
-        collate_fn=_as_it_is,
+        collate_fn=as_it_is,
         worker_init_fn=_one_thread,
         # Forked workers inherit locks of OpenCV's and OpenMP's threads and die of them; spawned ones start clean.
         multiprocessing_context="spawn" if num_workers else None,
@@ -109,7 +109,8 @@ class _Loader(DataLoader[Any]):
             yield sample
 
 
-def _as_it_is(sample: Any) -> Any:
+def as_it_is(sample: Any) -> Any:
+    """A batch of one."""
     return sample
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +15,10 @@ from samref.adaption.iou_lora import IouLora
 from samref.adaption.lora import get_adapter_params
 from samref.adaption.ranking_loss import ranking_loss
 from samref.adaption.training_data import TrainingTargets
-from samref.callbacks.outcome import Outcome
+from samref.callbacks.outcome import Outcome, Step
+from samref.datasets.datamodule import SampleDataModule
+from samref.engine.work import Work
+from samref.engine.workers import Ticket, Workers
 from samref.refiners.guard import Guard
 from samref.refiners.samrefiner import Refiner, SAMRefiner
 from samref.structures import Failure, Idle, Refinement, Sample
@@ -29,6 +34,7 @@ class RefinementModule(LightningModule):
         keep_logits: bool = False,
         guard: Guard | None = None,
         settle: Callable[[Sample, Refinement], None] | None = None,
+        steps: Sequence[Step] = (),
     ) -> None:
         """Wraps a refiner.
 
@@ -38,13 +44,13 @@ class RefinementModule(LightningModule):
             keep_logits: whether callbacks need full-resolution logits (semantic merging).
             guard: gives coarse masks back where their refinement is implausible, or None.
             settle: makes masks those that the data set's format can hold, or None.
+            steps: of the callbacks.
         """
         super().__init__()
         self.refiner = refiner
-        self.keep_candidates = keep_candidates
-        self.keep_logits = keep_logits
-        self.guard = guard
-        self.settle = settle
+        self.work = Work(refiner, keep_candidates, keep_logits, guard, settle, steps)
+        # Set where images are refined in other processes, with the model that is here.
+        self.workers: Workers | None = None
         if guard is not None and guard.needs_candidates() and isinstance(refiner, SAMRefiner):
             refiner.keep_coarse_iou = True
         # Registered so that each process of a run has it on its own device; the refiner uses the same object.
@@ -82,28 +88,33 @@ class RefinementModule(LightningModule):
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in names}
 
     def transfer_batch_to_device(
-        self, batch: Sample | Failure | Idle, device: torch.device, dataloader_idx: int
-    ) -> Sample | Failure | Idle:
+        self, batch: Sample | Failure | Idle | Ticket, device: torch.device, dataloader_idx: int
+    ) -> Sample | Failure | Idle | Ticket:
         """Leaves images and masks where they are: the refiner moves what the model needs, mask by mask."""
         return batch
 
     def test_step(  # type: ignore[override]  # Lightning hands on to callbacks whatever comes out
-        self, batch: Sample | Failure | Idle, batch_idx: int
+        self, batch: Sample | Failure | Idle | Ticket, batch_idx: int
     ) -> Outcome:
-        """Refines one image; callbacks add to the outcome what they find out."""
-        return Outcome(self._refine(batch))
+        """Refines one image, here or with a worker that asks for what the model makes of it."""
+        if isinstance(batch, Ticket):
+            assert self.workers is not None
+            return self.workers.outcome(batch)
+        return self.work(batch)
 
-    def predict_step(self, batch: Sample | Failure | Idle, batch_idx: int) -> Outcome:
-        """As `test_step`; data sets without ground truth come here."""
-        return Outcome(self._refine(batch))
+    predict_step = test_step  # data sets without ground truth come here
 
-    def _refine(self, batch: Sample | Failure | Idle) -> Refinement | None:
-        if isinstance(batch, (Failure, Idle)):
-            return None
-        refinement = self.refiner.refine_sample(
-            batch, keep_candidates=self.keep_candidates, keep_logits=self.keep_logits
-        )
-        refinement = refinement if self.guard is None else self.guard(batch.masks, refinement)
-        if self.settle is not None:
-            self.settle(batch, refinement)
-        return refinement
+
+@contextmanager
+def refining(module: RefinementModule, data: SampleDataModule) -> Iterator[None]:
+    """Has images refined in as many processes as the data module reads in, for as long as the block lasts.
+
+    Refiners with networks of their own, which every process would have to load, refine in this one: the others read.
+    So it is on Windows, which cannot hand memory on to a process.
+    """
+    if not data.num_workers or not isinstance(module.refiner, SAMRefiner) or os.name != "posix":
+        yield
+        return
+    with closing(Workers(data.num_workers, module.work, data.samples)) as workers:
+        module.workers, data.begin = workers, workers.begin
+        yield

@@ -32,7 +32,7 @@ class RunConfig:
         seed: of everything that is drawn.
         limit: only the first so many images, or None.
         on_error: `raise` or `skip`: what a file that cannot be read does to the run.
-        num_workers: processes that read images ahead.
+        num_workers: processes that read, mine, write and measure beside the model, or `auto`.
         save_masks: whether refined masks are written where the data set names no folder for them.
         save_candidates: whether the three candidates of every mask are written.
         force: whether everything is done again.
@@ -57,7 +57,7 @@ class RunConfig:
     seed: int
     limit: int | None
     on_error: str
-    num_workers: int
+    num_workers: int | str
     save_masks: bool
     save_candidates: bool
     force: bool

@@ -19,8 +19,9 @@ from samref.callbacks.gallery import heading
 from samref.callbacks.progress import label_of
 from samref.callbacks.resume import ResumeLog, Wanted
 from samref.callbacks.run_report import RunReport
+from samref.callbacks.steps import CANDIDATES, MASKS
 from samref.callbacks.taken_up import TakenUp
-from samref.callbacks.writer import CANDIDATES, MASKS, Writer
+from samref.callbacks.writer import Writer
 from samref.config.compose import build
 from samref.config.mistakes import in_a_sentence
 from samref.datasets.datamodule import SampleDataModule
@@ -32,11 +33,12 @@ from samref.engine.evidence import KnownEvidence
 from samref.engine.identity import is_limited
 from samref.engine.job import Job, first_process, own_rank
 from samref.engine.loggers import closing_loggers, log_report
-from samref.engine.module import RefinementModule
+from samref.engine.module import RefinementModule, refining
 from samref.engine.outcome import Clock, RunOutcome, now
 from samref.engine.parts import build_refiner, give_verdict, sam_of, unadapted_afterwards
 from samref.engine.run_config import RunConfig
 from samref.engine.trainer import device_of, make_trainer
+from samref.engine.workers import worker_count
 from samref.errors import ConfigError, OutputError
 from samref.io.atomic import noting_files
 from samref.io.lock import claimed
@@ -92,7 +94,8 @@ def _refine(job: Job, data: Data, output: Path | None, command: str, clock: Cloc
     with unadapted_afterwards(refiner):
         ready = _make_ready(refiner, job, data)
         taken_up = _taken_up(job, data, ready, output)
-        module = SampleDataModule(data.samples, config.num_workers, done=taken_up.images)
+        workers = worker_count(config.num_workers, device_of(refiner))
+        module = SampleDataModule(data.samples, workers, done=taken_up.images)
         evaluator = Evaluator(data.dataset, module.limited_ids, taken_up)
         candidates = config.folder / "candidates" if config.save_candidates else None
         writer = Writer(data.dataset, output, candidates, taken_up)
@@ -191,14 +194,16 @@ def _chosen_callbacks(
 
 def _test(config: RunConfig, module: SampleDataModule, refiner: Refiner, callbacks: list[Callback]) -> Trainer:
     dataset = module.samples.dataset
+    steps = [step for callback in callbacks if (step := getattr(callback, "image_step", None)) is not None]
     refinement = RefinementModule(
-        refiner, config.save_candidates, dataset.keep_logits, build(config.guard), dataset.settle
+        refiner, config.save_candidates, dataset.keep_logits, build(config.guard), dataset.settle, steps
     )
     trainer = make_trainer(config, config.folder, callbacks, device_of(refiner))
-    if dataset.scored:
-        trainer.test(refinement, module, verbose=False)
-    else:
-        trainer.predict(refinement, module, return_predictions=False)
+    with refining(refinement, module):
+        if dataset.scored:
+            trainer.test(refinement, module, verbose=False)
+        else:
+            trainer.predict(refinement, module, return_predictions=False)
     return trainer
 
 

@@ -3,7 +3,6 @@
 import pickle
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samref.callbacks.gallery import Gallery, Selection, merged
+from samref.callbacks.gallery import Gallery
 from samref.callbacks.outcome import Outcome
+from samref.callbacks.selection import Selection, merged
 from samref.config.compose import compose_config
 from samref.engine import runner
 from samref.errors import ConfigError
 from samref.geometry.masks import pair_iou
 from samref.report.gallery import GalleryItem, Heading
-from samref.structures import Prompts, Refinement, Sample
+from samref.structures import Failure, Prompts, Refinement, Sample
 from samref.visualization.gallery_items import (
     LONGEST_SIDE,
     MAX_PICTURE_BYTES,
@@ -62,6 +62,12 @@ def offered(scores, count, seed=0, order=None, parts=1):
         numbers = {"gain": gain, "agreement": agreement}
         selections[place % parts].offer(f"i{k}", "o", numbers, lambda k=k, n=numbers: made(f"i{k}", "o", n))
     return merged(selections)
+
+
+def offer(gallery, refinement, sample):
+    outcome = Outcome(refinement)
+    gallery.image_step(sample, outcome)
+    gallery.on_test_batch_end(None, None, outcome, sample, 0)
 
 
 fractions = st.integers(-20, 20).map(lambda k: k / 20)
@@ -121,7 +127,7 @@ def test_scored_masks_are_shown_by_score_and_kept_ones_by_how_surely():
         result.scores = np.float32([k / 20, k / 40])
         result.reasons = ("voted", "kept: edges")
         result.rejected = {1: sample.masks[0]}
-        gallery.on_test_batch_end(None, None, Outcome(result), sample, k)
+        offer(gallery, result, sample)
     items = gallery.selection.items()
     assert {(e.image_id, e.object_id) for e in items if "doubtful" in e.groups} == {("i0", "object0")}
     assert [(e.image_id, e.object_id) for e in items if "kept" in e.groups] == [("i11", "object1")]
@@ -232,8 +238,8 @@ def test_empty_masks_and_failed_images_are_passed_over():
     sample = sample_of(objects=2)
     sample.masks[0] = False
     gallery = Gallery(Path("unused"), 8, 0, lambda: Heading("t"))
-    gallery.on_test_batch_end(None, None, Outcome(None), SimpleNamespace(), 0)
-    gallery.on_test_batch_end(None, None, Outcome(refined(sample, ("empty", "kept"))), sample, 1)
+    offer(gallery, None, Failure("image", "no image"))
+    offer(gallery, refined(sample, ("empty", "kept")), sample)
     assert [(e.object_id, e.flag) for e in gallery.selection.items()] == [("object1", "kept")]
 
 

@@ -28,7 +28,7 @@ def result(*objects, failures=()):
 def record(log, image, key="key", names=None, objects=("x",), text="masks", **more):
     with noting_files() as notes:
         write_text(log.folder / f"{image}.txt", text)
-    log.record(image, Wanted(key, names), result(*objects, **more), {"masks": notes})
+    log.record(image, Wanted(key, names), result(*objects, **more).to_bytes(), {"masks": notes})
 
 
 def test_a_result_comes_back_as_it_was(log):
@@ -80,7 +80,7 @@ def test_a_file_that_another_image_writes_now_is_no_longer_of_the_first(log):
     record(log, "a")
     with noting_files() as notes:
         write_text(log.folder / "a.txt", "masks of b")
-    log.record("b", Wanted("key"), result("x"), {"masks": notes})
+    log.record("b", Wanted("key"), result("x").to_bytes(), {"masks": notes})
     assert not log.reusable({"a": Wanted("key")}, ["masks"])
     assert log.changed(["a", "b"]) == []
 

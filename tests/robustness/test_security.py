@@ -18,7 +18,7 @@ import torch
 
 from samref.adaption.module import _is_whole
 from samref.backbones.weights.registry import CHECKPOINTS
-from samref.callbacks.writer import safe_name
+from samref.callbacks.steps import safe_name
 from samref.config.compose import compose_config
 from samref.datasets.sources.catalog import SOURCES
 from samref.engine import runner

@@ -1,0 +1,274 @@
+"""Worker processes that refine images with a model that stays in this process, which only encodes and decodes.
+
+A worker reads an image, mines prompts, makes masks of what the model returns, and writes, measures and draws them. The
+results come out in the order of the images, whichever worker was faster. Imports no Lightning.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, replace
+from multiprocessing import connection as connections
+from multiprocessing import get_context, parent_process
+from typing import Any
+
+import cv2
+import torch
+
+from samref.backbones.backbone import Backbone
+from samref.backbones.exchange import Exchange
+from samref.backbones.served import Facts, Reply, Request, ServedBackbone, Server
+from samref.callbacks.outcome import Outcome
+from samref.datasets.loader import Samples
+from samref.engine.work import Work
+from samref.errors import ConfigError, SamrefError, WorkerError
+from samref.refiners.samrefiner import SAMRefiner
+from samref.structures import Refinement, Sample
+
+# Images that wait in a worker while it refines another: it need not wait for the next.
+AHEAD = 1
+# Images behind the one whose turn it is that may be begun, for each worker: a slow image holds up no other until then.
+SPREAD = 4
+# Seconds that a process that was told to end is given for it.
+PATIENCE = 2.0
+# Forked workers inherit locks of OpenCV's and OpenMP's threads and die of them; spawned ones start clean.
+START = "spawn"
+AUTO = "auto"
+# What `auto` takes at most: more than keep an accelerator busy only take memory.
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Stands for an image whose pixels are in a worker process.
+
+    Attributes:
+        index: of the sample.
+        image_id: of the sample.
+    """
+
+    index: int
+    image_id: str | int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a worker sends when it is done with an image: its outcome, or what went wrong."""
+
+    index: int
+    result: Outcome | BaseException
+
+
+def worker_count(wanted: int | str, device: torch.device) -> int:
+    """How many processes an option asks for.
+
+    Args:
+        wanted: a number, or `auto`: beside an accelerator one for each core but one, up to `MOST`; none beside a model
+            that needs the cores itself.
+        device: of the model.
+
+    Raises:
+        ConfigError: for another word.
+    """
+    if wanted == AUTO:
+        return 0 if device.type == "cpu" else max(1, min(MOST, (os.cpu_count() or 1) - 1))
+    if isinstance(wanted, str):
+        raise ConfigError(f"num_workers is {wanted}; expected auto or a whole number")
+    return wanted
+
+
+class Workers:
+    """The workers of a run, seen from the process that has the model."""
+
+    def __init__(self, count: int, work: Work, samples: Samples) -> None:
+        """Starts no process yet.
+
+        Args:
+            count: of processes, at least 1.
+            work: with a `SAMRefiner`.
+            samples: of the run.
+        """
+        assert isinstance(work.refiner, SAMRefiner)
+        self.count, self.samples = count, samples
+        self.backbone: Backbone = work.refiner.backbone
+        # The model stays here.
+        refiner = copy(work.refiner)
+        refiner.backbone = None  # type: ignore[assignment]
+        self.work = replace(work, refiner=refiner)
+        self._todo: deque[int] = deque()
+        self._turn: dict[int, int] = {}
+        self._done: dict[int, Outcome | BaseException] = {}
+        self._workers: list[_Worker] = []
+        self._next = 0
+
+    def begin(self, todo: Sequence[int]) -> list[Ticket]:
+        """Starts the processes.
+
+        Args:
+            todo: indices of samples, each of which `outcome` is then called for, in this order.
+
+        Returns:
+            A ticket of each.
+        """
+        self._todo, self._turn = deque(todo), {index: place for place, index in enumerate(todo)}
+        for _ in range(min(self.count, len(todo))):
+            self._workers.append(_Worker(self.backbone))
+        for worker in self._workers:
+            worker.send((self.samples, self.work, Facts.of(self.backbone)))
+        self._hand_out()
+        return [Ticket(index, self.samples.dataset.image_id(index)) for index in todo]
+
+    def outcome(self, ticket: Ticket) -> Outcome:
+        """The outcome of an image; until it is there, the model answers the workers.
+
+        Raises:
+            SamrefError: that the worker has met.
+            WorkerError: where a worker was ended by the system.
+        """
+        self._next = self._turn[ticket.index]
+        self._hand_out()
+        while ticket.index not in self._done:
+            ready = connections.wait([worker.connection for worker in self._workers])
+            for worker in self._workers:
+                if worker.connection in ready:
+                    self._hear(worker)
+        result = self._done.pop(ticket.index)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are at; half-written files are removed."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def _hear(self, worker: _Worker) -> None:
+        message = worker.receive()
+        if isinstance(message, Finished):
+            self._done[message.index] = message.result
+            worker.busy -= 1
+            self._hand_out()
+        else:
+            worker.send(worker.server(message))
+
+    def _hand_out(self) -> None:
+        """Gives images to workers, the least busy first."""
+        for room in range(AHEAD + 1):
+            for worker in self._workers:
+                if worker.busy <= room and self._todo and self._turn[self._todo[0]] < self._next + SPREAD * self.count:
+                    worker.busy += 1
+                    worker.send(self._todo.popleft())
+
+
+class _Worker:
+    """A process, the connection to it, and how many images it has."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        context: Any = get_context(START)
+        self.exchange = Exchange()
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work_for, args=(theirs, self.exchange), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.server, self.busy = Server(backbone, self.exchange), 0
+
+    def send(self, message: Any) -> None:
+        try:
+            self.connection.send(message)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._lost() from error
+
+    def receive(self) -> Any:
+        try:
+            return self.connection.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise self._lost() from error
+
+    def end(self) -> None:
+        """Waits for the process to end, and makes it end if it does not."""
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+        self.exchange.close()
+
+    def _lost(self) -> WorkerError:
+        self.process.join(PATIENCE)
+        code = self.process.exitcode
+        why = "was ended by the system" if code is None or code < 0 else f"ended with exit status {code}"
+        return WorkerError(
+            f"a process that refines images {why}, most likely for want of memory; run the same command again with "
+            "fewer num_workers, or 0"
+        )
+
+
+def work_for(connection: connections.Connection, exchange: Exchange) -> None:
+    """What a worker process does: image after image, until it is ended."""
+    _settle_in()
+    samples, work, facts = connection.recv()
+    tasks: deque[int] = deque()
+
+    def ask(request: Request) -> Reply:
+        connection.send(request)
+        while not isinstance(reply := connection.recv(), Reply):
+            tasks.append(reply)
+        return reply
+
+    backbone = ServedBackbone(facts, exchange, ask)
+    work.refiner.backbone = backbone
+    work = replace(work, refiner=_WithoutWaits(work.refiner, backbone))
+    while True:
+        index = tasks.popleft() if tasks else connection.recv()
+        try:
+            result: Outcome | BaseException = work(samples[index]).without_pixels()
+        except (SamrefError, OSError) as error:
+            result = error
+        except Exception:
+            result = RuntimeError(f"in a process that refines images:\n{traceback.format_exc()}")
+        connection.send(Finished(index, result))
+
+
+@dataclass
+class _WithoutWaits:
+    """A refiner whose seconds are those of its own work and the model's, not of waiting for the model."""
+
+    refiner: SAMRefiner
+    backbone: ServedBackbone
+
+    def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
+        refinement = self.refiner.refine_sample(sample, keep_candidates=keep_candidates, keep_logits=keep_logits)
+        for stage, seconds in self.backbone.waited.items():
+            refinement.timing[stage] = max(0.0, refinement.timing[stage] - seconds)
+            self.backbone.waited[stage] = 0.0
+        return refinement
+
+
+def _settle_in() -> None:
+    # Workers share out the cores among themselves already.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    # Ctrl-C reaches all processes of a terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the one that started it: a run that is killed must not go on writing."""
+    parent = parent_process()
+    if parent is not None:
+        with suppress(OSError):
+            connections.wait([parent.sentinel])
+    os._exit(1)
