@@ -39,8 +39,9 @@ AHEAD = 1
 SPREAD = 4
 # Seconds that a process that was told to end is given for it.
 PATIENCE = 2.0
-# Forked workers inherit locks of OpenCV's and OpenMP's threads and die of them; spawned ones start clean.
-START = "spawn"
+# Workers forked from this process would inherit locks of OpenCV's and OpenMP's threads and hang. So another process,
+# which has never used any, imports this module once and forks all of them.
+START = "forkserver"
 AUTO = "auto"
 # What `auto` takes at most: more than keep an accelerator busy only take memory.
 MOST = 12
@@ -176,6 +177,7 @@ class _Worker:
 
     def __init__(self, backbone: Backbone) -> None:
         context: Any = get_context(START)
+        context.set_forkserver_preload([__name__])
         self.exchange = Exchange()
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work_for, args=(theirs, self.exchange), daemon=True)

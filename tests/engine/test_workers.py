@@ -1,36 +1,33 @@
 """Images refined in worker processes: the same results as without, whatever happens to the processes."""
 
+import errno
 import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from samref.backbones.exchange import Exchange
 from samref.backbones.served import Facts, ServedBackbone, Server
 from samref.backbones.tiny import TinyHqSam, TinySam
+from samref.callbacks.writer import Writer
 from samref.config.compose import compose_config
 from samref.datasets.folder.folder import Folder
-from samref.engine import workers
+from samref.engine import runner, workers
 from samref.engine.workers import worker_count
 from samref.errors import ConfigError, InputError, OutputError, WorkerError
 from samref.structures import Prompts
 from tests.factories import blob, make_folder, photo
 from tests.factories_benchmarks import make_coco
-from tests.robustness.faults import _limit_file_size
-from tests.robustness.world import contents, folder_config, in_child, run
+from tests.robustness.world import contents, folder_config, run
 
 SIZE = (60, 90)
-
-
-@pytest.fixture(autouse=True)
-def forked(monkeypatch):
-    # A spawned worker takes seconds to start; tests/integration/test_run.py and `make faults` start such ones.
-    monkeypatch.setattr(workers, "START", "fork")
 
 
 @pytest.fixture
@@ -127,7 +124,15 @@ def test_workers_end_with_a_run_that_is_killed_and_the_next_goes_on(tmp_path, da
     cfg = folder_config(data, tmp_path / "killed", "num_workers=2")
     cfg.dataset._target_ = f"{__name__}.Slow"
     masks = tmp_path / "killed/masks"
-    kill_when(lambda: len(contents(masks)) >= 3, lambda: in_child(lambda: run(cfg), kill_after=None))
+    code = (
+        "import sys; from omegaconf import OmegaConf; from samref.engine.runner import run\n"
+        "run(OmegaConf.create(sys.argv[1]))"
+    )
+    child = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, OmegaConf.to_yaml(cfg)])
+    while len(contents(masks)) < 3 and child.poll() is None:
+        time.sleep(0.002)
+    child.kill()
+    child.wait()
     time.sleep(0.2)
     before = contents(masks)
     assert 3 <= len(before) < 9, "the kill must have come in the middle"
@@ -135,21 +140,6 @@ def test_workers_end_with_a_run_that_is_killed_and_the_next_goes_on(tmp_path, da
     assert contents(masks) == before, "a worker has gone on writing"
     assert run(cfg)["counts"]["images"] == 9
     assert contents(masks, hidden=True) == contents(tmp_path / "whole/masks", hidden=True)
-
-
-def kill_when(reached, work):
-    """Kills the only child process of this one as soon as something is reached."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-
-    def watch():
-        while not reached():
-            time.sleep(0.002)
-        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    work()
-    thread.join()
 
 
 def test_an_interrupt_ends_at_once_and_leaves_nothing_half_done(tmp_path, data, monkeypatch):
@@ -171,26 +161,20 @@ def test_an_interrupt_ends_at_once_and_leaves_nothing_half_done(tmp_path, data, 
     assert run(cfg)["counts"]["images"] == 9
 
 
-def test_a_full_disk_is_one_sentence_whoever_meets_it(tmp_path, data):
-    class Full:
-        def __call__(self, sample, outcome):
-            raise OSError(28, "No space left on device", "a/mask.png")
+class Full:
+    def __call__(self, sample, outcome):
+        raise OSError(errno.ENOSPC, "No space left on device", "a/mask.png")
 
-    from samref.callbacks import writer
 
-    original = writer.Writer.__init__
+def test_a_full_disk_is_one_sentence_whoever_meets_it(tmp_path, data, monkeypatch):
+    class FullWriter(Writer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.image_step = Full()
 
-    def full(self, *arguments):
-        original(self, *arguments)
-        self.image_step = Full()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer.Writer, "__init__", full)
-        with pytest.raises(OutputError, match=r"a/mask\.png: No space left on device; make room"):
-            run(folder_config(data, tmp_path / "out", "num_workers=1"))
-    limited = folder_config(data, tmp_path / "limited", "num_workers=1")
-    outcome = in_child(lambda: run(limited), before=lambda: _limit_file_size(300))
-    assert outcome[0] == "error" and "\n" not in outcome[1], outcome[1]
+    monkeypatch.setattr(runner, "Writer", FullWriter)
+    with pytest.raises(OutputError, match=r"a/mask\.png: No space left on device; make room"):
+        run(folder_config(data, tmp_path / "out", "num_workers=1"))
 
 
 @pytest.mark.parametrize("backbone", [TinySam(), TinyHqSam()], ids=["sam", "hq"])
