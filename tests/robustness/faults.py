@@ -58,6 +58,29 @@ def killed(base: Undisturbed, random: Random, cases: int) -> int:
     return done
 
 
+def killed_with_workers(base: Undisturbed, random: Random, cases: int) -> int:
+    """SIGKILL while workers refine: they end with the run, and the next goes on to the same end."""
+    for case in range(cases):
+        name = f"workers{case}"
+        cfg, masks = base.config(name, f"num_workers={1 + case % 3}"), base.folder / name / "masks"
+        enough = random.randrange(1, len(base.whole))
+        child = os.fork()
+        if child == 0:
+            run(cfg)
+            os._exit(0)
+        while len(contents(masks)) < enough:
+            time.sleep(0.002)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        time.sleep(0.1)
+        before = contents(masks)
+        time.sleep(0.5)
+        assert contents(masks) == before, "a worker goes on writing after its run was killed"
+        base.check(name)
+        base.check_end(name, in_child(lambda cfg=cfg: run(cfg)))
+    return cases
+
+
 def killed_coco(base: Undisturbed, random: Random, cases: int) -> int:
     """The same for a file that holds many images' masks."""
     made = make_coco(base.folder / "coco")
@@ -294,6 +317,7 @@ def clock_moved(base: Undisturbed, random: Random, cases: int) -> int:
 # How many faults of each kind `make faults` does, and how many the test suite does.
 SCENARIOS: dict[Callable[[Undisturbed, Random, int], int], tuple[int, int]] = {
     killed: (60, 4),
+    killed_with_workers: (9, 0),
     killed_coco: (20, 2),
     disk_full: (40, 4),
     not_writable: (5, 1),
