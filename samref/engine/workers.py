@@ -219,6 +219,12 @@ class _Worker:
 def work_for(connection: connections.Connection, exchange: Exchange) -> None:
     """What a worker process does: image after image, until it is ended."""
     _settle_in()
+    # The process that has the model is gone: `_end_with_parent` is about to end this one as well.
+    with suppress(EOFError, ConnectionError):
+        _work_for(connection, exchange)
+
+
+def _work_for(connection: connections.Connection, exchange: Exchange) -> None:
     samples, work, facts = connection.recv()
     tasks: deque[int] = deque()
 
