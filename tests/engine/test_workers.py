@@ -23,7 +23,7 @@ from samref.errors import ConfigError, InputError, OutputError, WorkerError
 from samref.structures import Prompts
 from tests.factories import blob, make_folder, photo
 from tests.factories_benchmarks import make_coco
-from tests.robustness.world import contents, folder_config, run
+from tests.robustness.undisturbed import contents, folder_config, run
 
 SIZE = (60, 90)
 
