@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
-from skimage.measure import find_contours
 
 from samref.errors import InputError
 from samref.geometry.masks import tight_box
+from samref.geometry.polygons import outlines
 from samref.io.coco_ids import plain_id, whole_number
 from samref.structures import BoolArray, IntArray
 
@@ -23,8 +22,6 @@ MOST_PIXELS = 1 << 32
 # Polygons within so many pixels of the corner, in an image of this many, are rather fractions of its sides.
 FRACTION, FRACTION_OF = 1.5, 16
 EXPECTED = "expected a list of polygons, each a list of numbers: [[x, y, x, y, x, y, ...], ...]"
-# Deviation in px up to which points of an outline are one line; from 0.3 on pixels change sides.
-STRAIGHT = 0.2
 
 
 def check_segmentation(segmentation: Any, size: tuple[int, int] | None) -> None:
@@ -111,21 +108,8 @@ def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
 
 
 def encode_polygons(mask: BoolArray) -> list[list[float]]:
-    """The outlines of an H x W mask as COCO polygons (x, y, ... in image px); a hole comes out as one more of them.
-
-    The outlines run half-way between foreground and background pixels, so that rasterizing a polygon brings back just
-    the pixels inside; those through the rim's pixel centers that OpenCV draws lose a border of the mask.
-    """
-    box = tight_box(mask)
-    if box is None:
-        return []
-    x0, y0, x1, y1 = box
-    padded = np.pad(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8), 1)
-    # Pixel centers in COCO's frame are at halves; the padding takes off one.
-    offset = np.array([x0, y0]) - 0.5
-    outlines = [outline[:-1, ::-1].astype(np.float32) for outline in find_contours(padded, 0.5)]
-    straightened = [cv2.approxPolyDP(outline[:, None], STRAIGHT, True) for outline in outlines]
-    return [(outline.reshape(-1, 2) + offset).reshape(-1).tolist() for outline in straightened]
+    """The outlines of an H x W mask as COCO polygons (x, y, ... in image px); a hole comes out as one more of them."""
+    return [outline.reshape(-1).tolist() for outline in outlines(mask)]
 
 
 def area_and_box(mask: BoolArray) -> tuple[int, list[float]]:
