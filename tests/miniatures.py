@@ -30,6 +30,7 @@ DETECTORS = (
     "CondInst",
     "Mask2Former",
 )
+FIXTURES = Path(__file__).parent / "fixtures"
 TOOLS = ("CRM", "SEGREFINER", "SEGFIX", "BPR")
 # What names a miniature on the command line.
 ARGUMENTS = {
@@ -38,6 +39,7 @@ ARGUMENTS = {
     "lvis": ["dataset.images=IMAGES", "dataset.annotations=GT.json", "dataset.predictions=PRED.json"],
     "voc": ["dataset.root=DIR", "dataset.coarse=MASKS"],
     "folder": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.output=OUTPUT"],
+    "yolo": ["dataset.data=yolo/data.yaml"],
 }
 
 
@@ -109,4 +111,5 @@ MAKERS = {
     "big": lambda folder: make_big(folder / "DIR"),
     "relabeled_voc": lambda folder: make_big(folder / "DIR"),
     "folder": _folder,
+    "yolo": lambda folder: shutil.copytree(FIXTURES / "yolo", folder / "yolo"),
 }

@@ -1,4 +1,4 @@
-"""`samref refine IMAGES MASKS OUTPUT`: better masks for a folder of images, or for a COCO json."""
+"""`samref refine IMAGES MASKS OUTPUT`: better masks for a folder of images, or for files of other formats."""
 
 from __future__ import annotations
 
@@ -9,19 +9,27 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from samref.cli.formats import FORMATS, Format, givens
 from samref.config.paths import path_problem
 from samref.config.reference import OPTIONAL_GROUPS, groups, run_keys
 from samref.errors import ConfigError
 
-USAGE = """\
-samref refine IMAGES MASKS OUTPUT [KEY=VALUE ...]
-       samref refine --coco [GT.json] PRED.json --images IMAGES OUTPUT [KEY=VALUE ...]"""
+USAGE = "\n       ".join(
+    [
+        "samref refine IMAGES MASKS OUTPUT [KEY=VALUE ...]",
+        "samref refine --coco [GT.json] PRED.json --images IMAGES OUTPUT [KEY=VALUE ...]",
+        *(f"samref refine --{flag} {form.usage} [KEY=VALUE ...]" for flag, form in FORMATS.items()),
+    ]
+)
 DETAILS = """\
 A folder. IMAGES and MASKS are folders; masks are named as their images are (a.png for a.jpg), or a_1.png, a_2.png, ...
 for several objects, or they are label maps. What comes out has the same names and the same encoding.
 
 A COCO json. PRED.json holds the coarse masks, as results or annotations; what comes out is OUTPUT/PRED.json with every
 other field as it came. With GT.json, average precision before and after is reported.
+
+Labels of other tools (see the options above) come out in the same format, under the same names: polygons as polygons,
+with all parts and holes, and every other field as it came. dataset.tolerance=1 draws them with fewer points.
 
 Paths need no quotes but the shell's. The same command again refines only what was added or changed.
 
@@ -82,6 +90,11 @@ def read_task(words: Sequence[str]) -> Task:
         ConfigError: for paths that are missing, or too many.
     """
     given = _parser().parse_intermixed_args(list(words))
+    chosen = [flag for flag in FORMATS if getattr(given, flag.replace("-", "_"))]
+    if len(chosen) + bool(given.coco) > 1:
+        raise ConfigError(f"--{chosen[0]} is one of several formats; expected one")
+    if chosen:
+        return _read_format(chosen[0], given)
     # `--coco PRED.json OUTPUT`: what is no json is not the option's.
     jsons = [word for word in given.coco or () if word.endswith(".json")]
     rest = [word for word in given.coco or () if not word.endswith(".json")] + given.words
@@ -99,7 +112,7 @@ def read_task(words: Sequence[str]) -> Task:
         raise ConfigError(f"{stray[0]} is too much: {', '.join(names)} are given, and what follows is KEY=VALUE")
     if not given.coco:
         if given.images is not None:
-            raise ConfigError("--images belongs to --coco; a folder's images are the first of three paths")
+            raise ConfigError("--images belongs to formats of one file, such as --coco; a folder's images are the first of three paths")
         return Task(dict(zip(("images", "masks", "output"), paths, strict=True)), "folder", overrides)
     if not jsons or len(jsons) > 2:
         raise ConfigError(f"--coco takes PRED.json, or GT.json and PRED.json; {len(jsons)} .json files are given")
@@ -113,20 +126,33 @@ def read_task(words: Sequence[str]) -> Task:
     )
 
 
+def _read_format(flag: str, given: argparse.Namespace) -> Task:
+    form: Format = FORMATS[flag]
+    overrides = [word for word in given.words if is_override(word)]
+    paths = [word for word in given.words if not is_override(word)]
+    way = next((way for way in form.paths if len(way) + 1 == len(paths)), None)
+    if way is None:
+        raise ConfigError(f"{len(paths)} paths are given; expected samref refine --{flag} {form.usage} [KEY=VALUE ...]")
+    if given.images is not None and form.images is None:
+        raise ConfigError(f"--images does not belong to --{flag}; expected samref refine --{flag} {form.usage}")
+    if given.images is None and form.images_needed:
+        raise ConfigError(f"--{flag} needs --images DIR, the folder of the images")
+    images = {} if given.images is None else {"images": given.images}
+    options = dict(zip((path.option for path in way), paths, strict=False))
+    return Task({**images, **options, "output": paths[-1]}, form.dataset, overrides)
+
+
 def check_task(task: Task) -> None:
     """Looks for everything that is read, before anything slow is imported.
 
     Raises:
         ConfigError: naming each path that is not there, and what is expected.
     """
-    meanings = {
-        "images": ("InputFolder", "the folder of the images"),
-        "masks": ("InputFolder", "the folder of the coarse masks"),
-        "annotations": ("InputFile", "a COCO json with the ground truth"),
-        "predictions": ("InputFile", "a COCO json with the coarse masks"),
-    }
+    known = givens(task.dataset)
     problems = [
-        path_problem("", path, *meanings[option]) for option, path in task.options.items() if option in meanings
+        path_problem("", path, known[option].kind, known[option].meaning)
+        for option, path in task.options.items()
+        if option in known
     ]
     output = os.path.expanduser(task.options["output"])
     problems += [
@@ -157,5 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--coco", nargs="+", metavar="JSON", help="refine the masks of PRED.json; GT.json before it is the ground truth"
     )
-    parser.add_argument("--images", metavar="DIR", help="folder of the images of --coco")
+    for flag, form in FORMATS.items():
+        parser.add_argument(f"--{flag}", action="store_true", help=form.about)
+    parser.add_argument("--images", metavar="DIR", help="folder of the images, for formats of one file")
     return parser

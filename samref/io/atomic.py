@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -107,6 +108,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically; half characters, which JSON can hold, come out as escapes."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file byte by byte, so that nothing of it can change."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_png(path: Path, image: npt.NDArray[Any]) -> None:

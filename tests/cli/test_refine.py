@@ -1,6 +1,7 @@
 """`samref refine`: masks of a folder or of a COCO json come out refined, whatever characters their paths hold."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from samref.errors import ConfigError
 from tests.factories import blob, rough, save_mask, save_photo
 from tests.factories_benchmarks import make_coco
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (48, 80)
 QUICK = ["backbone=tiny", "backbone.device=cpu", "verdict.enabled=false", "callbacks.progress=false", "logger=none"]
 
@@ -84,6 +86,18 @@ def test_a_coco_json_is_refined(tmp_path, monkeypatch, truth):
     assert ("ap_mask" in json.loads(report.read_text())["metrics"].get("refined", {})) == truth
 
 
+def test_yolo_labels_are_refined(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = ROOT / "tests" / "fixtures" / "yolo"
+    assert main(["refine", "--yolo", str(made / "data.yaml"), "out", *QUICK]) == 0
+    assert (tmp_path / "out" / "data.yaml").read_bytes() == (made / "data.yaml").read_bytes()
+    before, after = (
+        [line.split()[0] for path in sorted((folder / "labels" / "val").iterdir()) for line in path.open()]
+        for folder in (made, tmp_path / "out")
+    )
+    assert before == after
+
+
 def test_a_coco_json_is_never_written_over(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     coco = make_coco(tmp_path)
@@ -116,6 +130,8 @@ def test_images_that_failed_are_named_and_the_exit_code_says_so(tmp_path, monkey
             ["limit=2"],
         ),
         (["--coco", "p.json", "o", "--images", "i"], {"images": "i", "predictions": "p.json", "output": "o"}, []),
+        (["--yolo", "d.yaml", "o", "limit=2"], {"data": "d.yaml", "output": "o"}, ["limit=2"]),
+        (["i", "l", "o", "--yolo"], {"images": "i", "labels": "l", "output": "o"}, []),
         (["o", "--images=i", "--coco", "p.json"], {"images": "i", "predictions": "p.json", "output": "o"}, []),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -130,10 +146,14 @@ def test_words_are_options_or_overrides(words, options, overrides):
     [
         (["i"], "MASKS and OUTPUT missing"),
         (["i", "m", "o", "more"], "more is too much"),
-        (["i", "m", "o", "--images", "x"], "--images belongs to --coco"),
+        (["i", "m", "o", "--images", "x"], "--images belongs to formats of one file, such as --coco"),
         (["--coco", "p.json", "o"], "--coco needs --images DIR"),
         (["--coco", "a.json", "b.json", "c.json", "o", "--images", "i"], "3 .json files are given"),
         (["--coco", "a.json", "--images", "i"], "OUTPUT missing"),
+        (["--yolo", "o"], "1 paths are given; expected samref refine --yolo"),
+        (["--yolo", "d.yaml", "o", "--images", "i"], "--images does not belong to --yolo"),
+        (["--yolo", "o", "--coco", "p.json"], "expected one"),
+        (["--yolo", "d.yaml", "o"], "d.yaml is not a file.*expected a data.yaml"),
         (["${seed}", "m", "o"], "holds \\$\\{"),
     ],
     ids=" ".join,

@@ -1,6 +1,7 @@
 """What each data set says that its samples are made of: every file that a run opens, and nothing else."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.davis import Davis, Davis585
 from samref.datasets.folder.folder import Folder
 from samref.datasets.scenes.scenes import Scenes
+from samref.datasets.shapes.yolo import YoloDataset
 from samref.datasets.voc.voc import VocDataset
 from samref.prompts.split_then_merge import SplitThenMerge
 from tests.factories import make_davis, make_davis585, make_folder
 from tests.factories_benchmarks import make_big, make_coco, make_voc
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def davis585(root):
@@ -45,7 +49,14 @@ def coco(root):
     return CocoDataset(made.images, made.annotations, made.predictions)
 
 
-MAKERS = [davis585, davis, folder, big, voc, coco]
+def yolo(root):
+    for folder in ("images/val", "labels/val"):
+        shutil.copytree(FIXTURES / "yolo" / folder, root / folder)
+    shutil.copy(FIXTURES / "yolo" / "data.yaml", root)
+    return YoloDataset(root / "data.yaml")
+
+
+MAKERS = [davis585, davis, folder, big, voc, coco, yolo]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

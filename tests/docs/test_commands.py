@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from samref.cli.main import COMMANDS
+from samref.cli.formats import FORMATS
 from samref.cli.refine import read_task
 from samref.config.compose import compose_config
 from samref.config.shipped import config_dir
@@ -27,6 +28,7 @@ OPTION = re.compile(r"`\+?([a-z_]+(?:[./][a-z0-9_]+)*)=([^`]*)`")
 CONTEXTS = (
     ("dataset=folder",),
     ("dataset=coco",),
+    ("dataset=yolo",),
     ("adaption=iou_lora", "logger=wandb"),
     ("refiner=dense_crf", "dataset=davis585"),
     ("refiner=segrefiner", "dataset=big"),
@@ -88,7 +90,8 @@ def test_every_command_exists(command):
     name, *words = shlex.split(command)[1:]
     assert name in COMMANDS or name in ("COMMAND", "--help")
     if name == "refine" and words:
-        assert read_task(words).dataset == ("coco" if "--coco" in words else "folder")
+        formats = [form.dataset for flag, form in FORMATS.items() if f"--{flag}" in words]
+        assert [read_task(words).dataset] == (formats or ["coco" if "--coco" in words else "folder"])
 
 
 @pytest.mark.parametrize("command", commands("make"))

@@ -70,7 +70,9 @@ def test_a_bridge_goes_to_and_fro_at_the_nearest_points():
 
 def test_rasterizing_is_cocos_and_a_union():
     left, right = np.array([[0.0, 0], [5, 0], [5, 5], [0, 5]]), np.array([[3.0, 0], [9, 0], [9, 5], [3, 5]])
-    expected = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects([r.ravel().tolist() for r in (left, right)], 6, 9)))
+    expected = coco_mask.decode(
+        coco_mask.merge(coco_mask.frPyObjects([r.ravel().tolist() for r in (left, right)], 6, 9))
+    )
     assert (rasterize([left, right], (6, 9)) == expected.astype(bool)).all()
     assert not rasterize([], (6, 9)).any()
 

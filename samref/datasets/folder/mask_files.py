@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from PIL import Image
 
 from samref.datasets.folder.style import Style, Values
 from samref.errors import InputError
-from samref.io.atomic import atomic_path
 from samref.io.images import opened, printable
 from samref.io.masks import Levels, decode_binary, label_values, mask_values, palette_colors, some
 from samref.structures import BoolArray
@@ -129,12 +127,6 @@ def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None
         after[ignored] = before[ignored]
         style = Style.of(image)
     style.save(target, _in_channels(after, style.mode))
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copies a mask that did not change, byte by byte, so that nothing of it can change."""
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def _is_label_map(image: Image.Image) -> bool:

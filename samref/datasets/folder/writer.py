@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from samref.datasets.dataset import MaskWriter, SampleMeta
-from samref.datasets.folder.mask_files import copy_file, write_binary_like, write_labels_like
+from samref.datasets.folder.mask_files import write_binary_like, write_labels_like
 from samref.datasets.folder.overlap import Shares, share_out
 from samref.datasets.folder.style import Style, Values
 from samref.errors import InputError
+from samref.io.atomic import copy_file
 from samref.io.images import printable
 from samref.io.masks import Levels
 from samref.structures import BoolArray, Refinement, Sample

@@ -8,8 +8,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from samref.datasets.folder.mask_files import copy_file, read_mask_file, write_binary_like, write_labels_like
+from samref.datasets.folder.mask_files import read_mask_file, write_binary_like, write_labels_like
 from samref.errors import InputError
+from samref.io.atomic import copy_file
 
 SIZE = (24, 40)
 COLORS = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0] + [7] * 753 + [224, 224, 192]
