@@ -40,6 +40,7 @@ ARGUMENTS = {
     "voc": ["dataset.root=DIR", "dataset.coarse=MASKS"],
     "folder": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.output=OUTPUT"],
     "yolo": ["dataset.data=yolo/data.yaml"],
+    "labelme": ["dataset.labels=labelme"],
 }
 
 
@@ -111,5 +112,6 @@ MAKERS = {
     "big": lambda folder: make_big(folder / "DIR"),
     "relabeled_voc": lambda folder: make_big(folder / "DIR"),
     "folder": _folder,
+    "labelme": lambda folder: shutil.copytree(FIXTURES / "labelme", folder / "labelme"),
     "yolo": lambda folder: shutil.copytree(FIXTURES / "yolo", folder / "yolo"),
 }

@@ -64,6 +64,12 @@ FORMATS: Mapping[str, Format] = {
             (IMAGES, Given("labels", FOLDER, "the folder of the label files")),
         ),
     ),
+    "labelme": Format(
+        "labelme",
+        "LabelMe's json files; --images where they are not where the files say",
+        ((Given("labels", FOLDER, "a folder with LabelMe's json files"),),),
+        IMAGES,
+    ),
 }
 # Options of every data set that has them, for one check of what is typed.
 COMMON: Mapping[str, Given] = {

@@ -112,7 +112,7 @@ def read_task(words: Sequence[str]) -> Task:
         raise ConfigError(f"{stray[0]} is too much: {', '.join(names)} are given, and what follows is KEY=VALUE")
     if not given.coco:
         if given.images is not None:
-            raise ConfigError("--images belongs to formats of one file, such as --coco; a folder's images are the first of three paths")
+            raise ConfigError("--images belongs to --coco and others; a folder's images are the first of three paths")
         return Task(dict(zip(("images", "masks", "output"), paths, strict=True)), "folder", overrides)
     if not jsons or len(jsons) > 2:
         raise ConfigError(f"--coco takes PRED.json, or GT.json and PRED.json; {len(jsons)} .json files are given")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -41,6 +42,23 @@ def read_image(path: str | Path, stored: bool = False) -> npt.NDArray[np.uint8]:
         return _to_rgb(image if stored else ImageOps.exif_transpose(image))
 
 
+def decode_image(data: bytes, source: str | Path) -> npt.NDArray[np.uint8]:
+    """As `read_image`, of an image file that another file holds.
+
+    Args:
+        data: the image file's bytes.
+        source: the file that holds it, for errors.
+
+    Returns:
+        H x W x 3 uint8 RGB.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    with opened(source, "image inside of", data=data) as image:
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) of the image as `read_image` returns it, from the header alone.
 
@@ -58,19 +76,19 @@ def printable(path: str | Path) -> str:
 
 
 @contextmanager
-def opened(path: str | Path, kind: str, decode: bool = True) -> Iterator[Image.Image]:
+def opened(path: str | Path, kind: str, decode: bool = True, data: bytes | None = None) -> Iterator[Image.Image]:
     """An image checked for size before a pixel is decoded; whatever Pillow raises comes out as `InputError`."""
     path = Path(path)
     try:
-        if path.is_file() and path.stat().st_size == 0:
+        if data is None and path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{kind} {printable(path)} is empty (0 bytes); expected an image file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(path if data is None else io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 if decode:
-                    _load(image, path)
+                    _load(image, path if data is None else io.BytesIO(data))
                 yield image
     except InputError:
         raise
@@ -90,7 +108,7 @@ def opened(path: str | Path, kind: str, decode: bool = True) -> Iterator[Image.I
         raise InputError(f"{kind} {printable(path)} cannot be read: {printable(reason)}") from error
 
 
-def _load(image: Image.Image, path: Path) -> None:
+def _load(image: Image.Image, path: Path | io.BytesIO) -> None:
     if image.format == "PNG":
         # Decoding skips the checksums of the pixel data, so that damage would come out as garbage pixels.
         with Image.open(path) as check:

@@ -146,7 +146,7 @@ def test_words_are_options_or_overrides(words, options, overrides):
     [
         (["i"], "MASKS and OUTPUT missing"),
         (["i", "m", "o", "more"], "more is too much"),
-        (["i", "m", "o", "--images", "x"], "--images belongs to formats of one file, such as --coco"),
+        (["i", "m", "o", "--images", "x"], "--images belongs to --coco and others"),
         (["--coco", "p.json", "o"], "--coco needs --images DIR"),
         (["--coco", "a.json", "b.json", "c.json", "o", "--images", "i"], "3 .json files are given"),
         (["--coco", "a.json", "--images", "i"], "OUTPUT missing"),

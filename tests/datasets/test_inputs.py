@@ -11,6 +11,7 @@ from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.davis import Davis, Davis585
 from samref.datasets.folder.folder import Folder
 from samref.datasets.scenes.scenes import Scenes
+from samref.datasets.shapes.labelme import LabelmeDataset
 from samref.datasets.shapes.yolo import YoloDataset
 from samref.datasets.voc.voc import VocDataset
 from samref.prompts.split_then_merge import SplitThenMerge
@@ -56,7 +57,14 @@ def yolo(root):
     return YoloDataset(root / "data.yaml")
 
 
-MAKERS = [davis585, davis, folder, big, voc, coco, yolo]
+def labelme(root):
+    for name in ("photos/referenced.png", "referenced.json", "embedded.json"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(FIXTURES / "labelme" / name, root / name)
+    return LabelmeDataset(root)
+
+
+MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from samref.cli.main import COMMANDS
 from samref.cli.formats import FORMATS
+from samref.cli.main import COMMANDS
 from samref.cli.refine import read_task
 from samref.config.compose import compose_config
 from samref.config.shipped import config_dir

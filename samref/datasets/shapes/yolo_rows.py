@@ -107,7 +107,10 @@ def _written(row: str, ring: NewShape, size: tuple[int, int]) -> str:
         return row
     _, confidence = _numbers(row)
     end = row[len(row.rstrip("\r\n")) :]
-    return " ".join([row.split()[0], *_fractions(ring, size), *([confidence] if confidence else [])]) + end
+    return (
+        " ".join([row.split()[0], *_fractions(ring.astype(np.float64), size), *([confidence] if confidence else [])])
+        + end
+    )
 
 
 def _fractions(ring: Ring, size: tuple[int, int]) -> list[str]:
@@ -116,4 +119,4 @@ def _fractions(ring: Ring, size: tuple[int, int]) -> list[str]:
 
 
 def _pixels(fractions: Ring, size: tuple[int, int]) -> Ring:
-    return fractions * np.array(size[::-1])
+    return np.asarray(fractions * np.array(size[::-1]))
