@@ -41,6 +41,7 @@ ARGUMENTS = {
     "folder": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.output=OUTPUT"],
     "yolo": ["dataset.data=yolo/data.yaml"],
     "labelme": ["dataset.labels=labelme"],
+    "label_studio": ["dataset.tasks=label_studio/tasks.json", "dataset.images=label_studio/images"],
 }
 
 
@@ -112,6 +113,7 @@ MAKERS = {
     "big": lambda folder: make_big(folder / "DIR"),
     "relabeled_voc": lambda folder: make_big(folder / "DIR"),
     "folder": _folder,
+    "label_studio": lambda folder: shutil.copytree(FIXTURES / "label_studio", folder / "label_studio"),
     "labelme": lambda folder: shutil.copytree(FIXTURES / "labelme", folder / "labelme"),
     "yolo": lambda folder: shutil.copytree(FIXTURES / "yolo", folder / "yolo"),
 }

@@ -25,7 +25,7 @@ class Given:
     @property
     def word(self) -> str:
         """What usage lines call it."""
-        return {"data": "data.yaml"}.get(self.option, self.option.upper())
+        return {"data": "data.yaml", "tasks": "TASKS.json"}.get(self.option, self.option.upper())
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,13 @@ FORMATS: Mapping[str, Format] = {
         "LabelMe's json files; --images where they are not where the files say",
         ((Given("labels", FOLDER, "a folder with LabelMe's json files"),),),
         IMAGES,
+    ),
+    "label-studio": Format(
+        "label_studio",
+        "Label Studio's tasks, exported as JSON",
+        ((Given("tasks", FILE, "Label Studio's tasks, exported as JSON"),),),
+        IMAGES,
+        images_needed=True,
     ),
 }
 # Options of every data set that has them, for one check of what is typed.

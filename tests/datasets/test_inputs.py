@@ -11,6 +11,7 @@ from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.davis import Davis, Davis585
 from samref.datasets.folder.folder import Folder
 from samref.datasets.scenes.scenes import Scenes
+from samref.datasets.shapes.label_studio import LabelStudioDataset
 from samref.datasets.shapes.labelme import LabelmeDataset
 from samref.datasets.shapes.yolo import YoloDataset
 from samref.datasets.voc.voc import VocDataset
@@ -64,7 +65,14 @@ def labelme(root):
     return LabelmeDataset(root)
 
 
-MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme]
+def label_studio(root):
+    (root / "images").mkdir(parents=True)
+    for name in ("images/parts.png", "images/whole.png", "tasks.json"):
+        shutil.copy(FIXTURES / "label_studio" / name, root / name)
+    return LabelStudioDataset(root / "tasks.json", root / "images")
+
+
+MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme, label_studio]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
