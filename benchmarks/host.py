@@ -45,6 +45,7 @@ class FreeBackbone(nn.Module):
     """A backbone that returns what it has, whatever the image: candidates are the mask prompts."""
 
     weights_sha256, encoder_id, img_size, embedding_size, mask_input_size = "", "free", 1024, (64, 64), (256, 256)
+    stretched = False
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__()

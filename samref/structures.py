@@ -3,8 +3,9 @@
 Frames, used in every docstring of the project:
 
 * *image px*: pixel indices of the original image, x to the right, y down;
-* *model px*: the image resized so that its longest side is `img_size`, padded at right and bottom;
-* *logit grid*: SAM's mask resolution, four times the embedding grid, covering the padded model frame.
+* *model px*: the image resized into a square of side `img_size`, padded at right and bottom or stretched, as the
+  backbone wants it (see `samref.geometry.frames`);
+* *logit grid*: the model's mask resolution, four times the embedding grid, covering the model frame.
 """
 
 from __future__ import annotations
@@ -111,10 +112,11 @@ class Embedding:
     """What the image encoder leaves of one image.
 
     Attributes:
-        features: 1 x C x h x w float, over the padded model frame.
+        features: 1 x C x h x w float, over the model frame.
         original_size: (H, W) of the image.
-        input_size: (H', W') of the resized image inside the padded model frame.
-        interm: intermediate encoder features that HQ-SAM's decoder wants; empty otherwise.
+        input_size: (H', W') of the resized image inside the model frame.
+        interm: further maps that the decoder wants, from the largest on: HQ-SAM's fused features, the two of higher
+            resolution of SAM 2 and its kin; empty otherwise.
     """
 
     features: Tensor

@@ -17,6 +17,7 @@ from torch.utils.data import Sampler
 
 from samref.adaption.iou_lora import COARSE, TRUTH
 from samref.backbones.backbone import Backbone
+from samref.backbones.fast.decoder import iou_of_features
 from samref.errors import ConfigError, DatasetError
 from samref.refiners.samrefiner import SAMRefiner
 from samref.structures import BoolArray, Failure, Sample, Samples
@@ -185,7 +186,7 @@ class CachedTargets:
             part.to(device) for part in (self.features, self.candidate_iou, self.truth_iou)
         )
         indices = indices.to(device)
-        predictions = self.head.layers[-1](self.features[indices])[:, 1:]
+        predictions = iou_of_features(self.head, self.features[indices])[:, 1:]
         return predictions, self.candidate_iou[indices], self.truth_iou[indices]
 
 

@@ -22,7 +22,9 @@ class Backbone(Protocol):
         weights_sha256: hash of the file the weights came from; "" for random weights.
         encoder_id: what decides an embedding beside the image and the weights (preprocessing, arithmetic); embeddings
             are cached under it.
-        img_size: side of the square model frame in model px (1024 for the published models).
+        img_size: side of the square model frame in model px (1024 for most published models).
+        stretched: whether an image fills the model frame, each axis with its own scale, rather than keep its
+            proportions beside padding.
         embedding_size: (h, w) of the image embedding.
         mask_input_size: (h, w) of the logit grid, four times the embedding.
         iou_head: the module that predicts IoUs; its last linear layer is what SAMRefiner++ adapts.
@@ -39,6 +41,9 @@ class Backbone(Protocol):
 
     @property
     def img_size(self) -> int: ...
+
+    @property
+    def stretched(self) -> bool: ...
 
     @property
     def embedding_size(self) -> tuple[int, int]: ...
@@ -59,7 +64,7 @@ class Backbone(Protocol):
             image: H x W x 3 uint8 RGB.
 
         Returns:
-            Features over the padded model frame.
+            Features over the model frame.
         """
         ...
 

@@ -20,8 +20,8 @@ from samref.config.validate import kind_problems, raise_all, written_kinds
 from samref.errors import ConfigError
 
 # One image's, of 1170 ms of encoding by MobileSAM on one core, are written in less than 1 % of that and read in 9 ms.
-SINGLE_RUN_IMAGES = 500  # 2.1 GB of SAM's embeddings, 6.3 GB of HQ-SAM's
-EMBEDDING_BYTES = 12_600_000  # of one image, HQ-SAM's in single precision; SAM's take a third
+SINGLE_RUN_IMAGES = 500  # 2.1 GB of SAM's embeddings, 6.3 GB of HQ-SAM's, 8.4 GB of SAM 2's
+EMBEDDING_BYTES = 21_200_000  # of one image, SAM 3's in single precision; SAM's take a fifth
 SHARE_OF_FREE = 0.1
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from samref.backbones.fast.decoder import MASKS, Extent, MaskDecoder, predict_iou
-from samref.backbones.fast.encoder import Encoder
+from samref.backbones.fast.encoder import Encoder, fast_encoder
 from samref.backbones.fast.two_way_transformer import SharedImage
 from samref.backbones.memory import in_fitting_groups
 from samref.backbones.weights.loading import load_checkpoint
@@ -57,6 +57,9 @@ class SamBackbone(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
     decoder_class = MaskDecoder
+    # Of the pixels, 0 to 255, by channel.
+    pixel_statistics = PIXEL_MEAN, PIXEL_STD
+    stretched = False
 
     def __init__(
         self,
@@ -72,14 +75,14 @@ class SamBackbone(nn.Module):
         self.image_encoder = modules.image_encoder
         self.prompt_encoder = modules.prompt_encoder
         self.mask_decoder = modules.mask_decoder
-        self._encoder = Encoder(self.image_encoder, precision, compile)
+        self._encoder = Encoder(self.image_encoder, precision, compile, self.rearrange_encoder)
         self._decoder: tuple[Any, MaskDecoder] | None = None
-        self._image: tuple[Tensor, MaskDecoder, bool, SharedImage] | None = None
+        self._image: tuple[Tensor, MaskDecoder, bool, SharedImage, tuple[Tensor, ...]] | None = None
         # What was found to fit into the device's memory; None: nothing has been too large yet.
         self._images_at_once: int | None = None
         self._masks_at_once: int | None = None
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
+        for name, values in zip(("pixel_mean", "pixel_std"), self.pixel_statistics, strict=True):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
         self.freeze()
 
     def freeze(self) -> None:
@@ -92,6 +95,11 @@ class SamBackbone(nn.Module):
         """Stays in evaluation mode: a trainer's `train()` must not touch a frozen model's statistics."""
         super().train(False)
         return self
+
+    @staticmethod
+    def rearrange_encoder(image_encoder: Any, dtype: torch.dtype) -> nn.Module:
+        """The image encoder as it runs; see `samref.backbones.fast.encoder.Encoder`."""
+        return fast_encoder(image_encoder, dtype)
 
     def load(self, weights: str | Path | None, sha256: str | None) -> None:
         """Finds, verifies and loads the weights of this backbone.
@@ -146,7 +154,7 @@ class SamBackbone(nn.Module):
             image: H x W x 3 uint8 RGB.
 
         Returns:
-            Features over the padded model frame, float32.
+            Features over the model frame, float32.
 
         Raises:
             InputError: for an array of another shape or type.
@@ -169,7 +177,7 @@ class SamBackbone(nn.Module):
         for image in images:
             check_image(image)
         sizes = [(image.shape[0], image.shape[1]) for image in images]
-        resized = [resized_size(size, self.img_size) for size in sizes]
+        resized = [resized_size(size, self.img_size, self.stretched) for size in sizes]
         found: dict[int, Embedding] = {}
 
         def encode(group: slice) -> None:
@@ -209,8 +217,7 @@ class SamBackbone(nn.Module):
         Returns:
             B x C x h x w features, and the intermediate features that the decoder wants, as `Embedding.interm`.
         """
-        features, _ = self._encoder(pixels)
-        return features, ()
+        return self._encoder(pixels)[0], ()
 
     def decode(self, embedding: Embedding, prompts: Prompts, *, unpadded_only: bool = False) -> Candidates:
         """Decodes N prompted masks of one image.
@@ -232,7 +239,7 @@ class SamBackbone(nn.Module):
         """
         check_prompts(prompts, self.mask_input_size)
         with torch.no_grad():
-            decoder, image = self._prepared(embedding, prompts.mask_input is not None)
+            decoder, image, interm = self._prepared(embedding, prompts.mask_input is not None)
             logits = torch.zeros(len(prompts), MASKS, *self.mask_input_size, device=self.device)
         extent = Extent(*decoder.grid)
         if unpadded_only:
@@ -243,7 +250,7 @@ class SamBackbone(nn.Module):
         def decode(rows: slice) -> None:
             with torch.no_grad():
                 sparse, masks = self.embed_sparse(embedding, prompts[rows]), self._mask_input(prompts[rows])
-                iou_token, part = decoder(image, sparse, masks, embedding.interm, extent)
+                iou_token, part = decoder(image, sparse, masks, interm, extent)
                 logits[rows, :, : part.shape[2], : part.shape[3]] = part
             judged.append(predict_iou(self.iou_head, iou_token))
 
@@ -253,20 +260,25 @@ class SamBackbone(nn.Module):
         features, predictions = (torch.cat(parts) for parts in zip(*judged, strict=True))
         return Candidates(logits, predictions, features)
 
-    def _prepared(self, embedding: Embedding, with_masks: bool) -> tuple[MaskDecoder, SharedImage]:
+    def _prepared(self, embedding: Embedding, with_masks: bool) -> tuple[MaskDecoder, SharedImage, tuple[Tensor, ...]]:
         """The decoder for the weights as they are now, and what it shares between an image's masks."""
         parameters = [*self.prompt_encoder.parameters(), *self._decoder_parameters()]
         weights = tuple((p.data_ptr(), p.dtype, 0 if p.is_inference() else p._version) for p in parameters)
         # Outside inference mode, so that later calls may use them in either.
         with torch.inference_mode(False):
             if self._decoder is None or self._decoder[0] != weights:
-                self._decoder = weights, self.decoder_class(self.prompt_encoder, self.mask_decoder)
+                self._decoder = weights, self.make_decoder()
             decoder = self._decoder[1]
             last = self._image
             if last is None or last[0] is not embedding.features or last[1:3] != (decoder, with_masks):
                 shared = decoder.share(embedding.features.to(self.device), with_masks)
-                last = self._image = embedding.features, decoder, with_masks, shared
-        return decoder, last[3]
+                interm = decoder.arrange(tuple(part.to(self.device) for part in embedding.interm))
+                last = self._image = embedding.features, decoder, with_masks, shared, interm
+        return decoder, *last[3:]
+
+    def make_decoder(self) -> MaskDecoder:
+        """The decoder for the weights as they are now."""
+        return self.decoder_class(self.prompt_encoder, self.mask_decoder)
 
     def _decoder_parameters(self) -> list[nn.Parameter]:
         """Those of the mask decoder without its IoU head, which is not rearranged and may be adapted."""

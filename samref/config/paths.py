@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from os.path import expanduser
 from pathlib import Path
 from typing import TypeAlias
@@ -12,9 +13,16 @@ from samref.config.nearest import nearest
 InputFolder: TypeAlias = str | Path
 InputFile: TypeAlias = str | Path
 InputPath: TypeAlias = str | Path
+InputModel: TypeAlias = str | Path
 OutputFolder: TypeAlias = str | Path
 
-EXPECTED = {"InputFolder": "a folder", "InputFile": "a file", "InputPath": "a folder or a file"}
+EXPECTED = {
+    "InputFolder": "a folder",
+    "InputFile": "a file",
+    "InputPath": "a folder or a file",
+    "InputModel": "a folder, a file or a name on the Hugging Face Hub (owner/model)",
+}
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def path_problem(name: str, value: str, kind: str, meaning: str = "") -> str | None:
@@ -27,11 +35,16 @@ def path_problem(name: str, value: str, kind: str, meaning: str = "") -> str | N
         meaning: what is expected of it.
     """
     path = Path(expanduser(value))
-    there = {"InputFolder": path.is_dir, "InputFile": path.is_file, "InputPath": path.exists}[kind]()
-    if there:
+    there = {"InputFolder": path.is_dir, "InputFile": path.is_file}.get(kind, path.exists)()
+    if there or (kind == "InputModel" and is_hub_name(value)):
         return None
     expected = f"; expected {meaning}" if meaning else ""
     return f"{name}{value} is not {EXPECTED[kind]}{_nearby(path)}{expected}"
+
+
+def is_hub_name(value: str) -> bool:
+    """Whether a text can be the name of a model on the hub: owner/model, and no owner is a folder here."""
+    return HUB_NAME.fullmatch(value) is not None and not Path(value).parent.is_dir()
 
 
 def _nearby(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from samref.config.paths import EXPECTED
 from samref.config.signature import is_own, parameters
 from samref.errors import ConfigError
 
@@ -29,7 +30,7 @@ KINDS = {
     "float": Kind((int, float), "a number"),
     "str": Kind((str,), "text"),
     "None": Kind((type(None),), "null"),
-    **dict.fromkeys(("Path", "InputFile", "InputFolder", "InputPath", "OutputFolder"), Kind((str,), "text")),
+    **dict.fromkeys(("Path", *EXPECTED, "OutputFolder"), Kind((str,), "text")),
 }
 
 

@@ -1,7 +1,9 @@
-"""Image frame <-> model frame <-> logit grid: the only place that knows how SAM's frames relate.
+"""Image frame <-> model frame <-> logit grid: the only place that knows how the models' frames relate.
 
-A frame is an (h, w) size. SAM resizes an image so that its longest side is `img_size`, pads it at right and
-bottom to a square (the model frame), and works with masks on a grid that covers the padded square.
+A frame is an (h, w) size. The model frame is a square, `img_size` a side, and masks are on a grid that covers it. There
+are two ways into it. *Padded* (SAM, HQ-SAM, MobileSAM): the image is resized so that its longest side is `img_size`,
+and padded at right and bottom. *Stretched* (SAM 2, SAM 3, EdgeTAM): it is resized to the square itself, so that each
+axis has a scale of its own. All that follows asks for the resized size alone, and knows no third case.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from samref.errors import InputError
 from samref.structures import Embedding, FloatArray
 
 
-def resized_size(original_size: tuple[int, int], img_size: int) -> tuple[int, int]:
+def resized_size(original_size: tuple[int, int], img_size: int, stretched: bool = False) -> tuple[int, int]:
     """The size (H', W') of an image in the model frame, before padding.
 
     Sides are rounded half up, as SAM does; a side never vanishes, however thin the image.
@@ -23,7 +25,10 @@ def resized_size(original_size: tuple[int, int], img_size: int) -> tuple[int, in
     Args:
         original_size: (H, W) of the image.
         img_size: side of the model frame.
+        stretched: whether the image fills the frame, rather than keep its proportions.
     """
+    if stretched:
+        return img_size, img_size
     height, width = original_size
     scale = img_size * 1.0 / max(height, width)
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
@@ -62,7 +67,7 @@ def upsample_logits(
 ) -> Tensor:
     """Logits on the logit grid, resampled to image px in SAM's two bilinear steps.
 
-    First to the full model frame, whose padding is then cut off, then to the image.
+    First to the full model frame, whose padding, if any, is then cut off, then to the image.
 
     Args:
         low_res_logits: N x K x h x w, logit grid.
@@ -83,7 +88,7 @@ def upsample_logits(
 def unpadded_features(embedding: Embedding) -> FloatArray:
     """The embedding cropped to the part that lies under the image: C x h' x w' float32.
 
-    The crop is the nearest number of cells, at least one.
+    The crop is the nearest number of cells, at least one; all of them where the image fills the frame.
     """
     grid = embedding.features.shape[-2:]
     longest = max(embedding.input_size)

@@ -234,7 +234,7 @@ class SAMRefiner:
                 else:
                     self._rounds(part, views.embedding(view), view.places, outcome, watch)
                 view.write_back(outcome, result, sample)
-                mined.append((view.rows, view.prompts_of_image(outcome.prompts, sample, self.backbone.img_size)))
+                mined.append((view.rows, view.prompts_of_image(outcome.prompts, sample, self.backbone)))
                 views.forget(view)
             if [view.window for view in views] != [None] or len(rows) < len(sample.masks):
                 result.prompts = gather_prompts(mined, len(sample.masks))

@@ -89,19 +89,22 @@ class View:
                 result.candidate_iou[row] = [pair_iou(self._pasted(one, whole), truth) for one in part.candidates[k]]
         result.flags, result.reasons = tuple(flags), tuple(reasons)
 
-    def prompts_of_image(self, prompts: Prompts, whole: Sample, img_size: int) -> Prompts:
+    def prompts_of_image(self, prompts: Prompts, whole: Sample, backbone: Backbone) -> Prompts:
         """The prompts of `rows` in the frame of the image.
 
         Args:
             prompts: of the same masks, in the frame of `sample`.
             whole: the sample that this is a view of.
-            img_size: side of the model frame.
+            backbone: whose frame is meant.
         """
         if self.window is None:
             return prompts
         offset = np.array([self.window.x, self.window.y], dtype=np.float32)
-        original_size = whole.original_size
-        frames = resized_size(self.window.size, img_size), resized_size(original_size, img_size)
+        original_size, img_size = whole.original_size, backbone.img_size
+        of_window, of_image = (
+            resized_size(size, img_size, backbone.stretched) for size in (self.window.size, original_size)
+        )
+        frames = of_window, of_image
         heat = prompts.mask_input
         if heat is not None:
             heat = np.stack([regrid(one[0], self.window, original_size, frames, img_size)[None] for one in heat])

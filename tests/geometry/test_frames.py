@@ -19,6 +19,16 @@ def test_resized_size_is_sams(size, img_size):
     assert resized_size(size, img_size) == tuple(max(1, side) for side in reference)
 
 
+@given(sizes, st.sampled_from([1008, 1024]))
+def test_a_stretched_image_fills_the_frame(size, img_size):
+    assert resized_size(size, img_size, stretched=True) == (img_size, img_size)
+    corner = np.array([[size[1] - 1, size[0] - 1]])
+    moved = (scale_coords(corner, size, (img_size, img_size)) + 0.5)[0]
+    # The last pixel's, half a pixel of the model frame added: within half an image pixel of the frame's end.
+    assert (moved <= img_size + 0.5).all()
+    assert (moved >= img_size - np.array([img_size / size[1], img_size / size[0]])).all()
+
+
 def test_a_thin_image_keeps_a_row():
     assert resized_size((1, 5000), 1024) == (1, 1024)
     assert ResizeLongestSide.get_preprocess_shape(1, 5000, 1024)[0] == 0

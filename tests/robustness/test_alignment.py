@@ -26,15 +26,16 @@ class StandIn(nn.Module):
 
     name, weights_sha256, encoder_id, device = "stand-in", "", "", torch.device("cpu")
 
-    def __init__(self, answer):
+    def __init__(self, answer, stretched=False):
         super().__init__()
-        self.answer, self.img_size = answer, IMG_SIZE
+        self.answer, self.img_size, self.stretched = answer, IMG_SIZE, stretched
         self.embedding_size, self.mask_input_size = (IMG_SIZE // 16,) * 2, (GRID,) * 2
         self.iou_head = nn.Identity()
 
     def encode(self, image):
         size = image.shape[:2]
-        return Embedding(torch.zeros(1, 4, *self.embedding_size), size, resized_size(size, self.img_size))
+        input_size = resized_size(size, self.img_size, self.stretched)
+        return Embedding(torch.zeros(1, 4, *self.embedding_size), size, input_size)
 
     def decode(self, embedding, prompts, *, unpadded_only=False):
         logits = torch.as_tensor(self.answer(embedding, prompts), dtype=torch.float32)
@@ -90,7 +91,7 @@ SIZES = st.tuples(st.integers(60, 700), st.integers(60, 700)) | st.sampled_from(
 SHAPES = st.tuples(st.floats(0.45, 0.55), st.floats(0.45, 0.55), st.floats(0.2, 0.33), st.floats(0.2, 0.33))
 
 
-def farthest_wrong(size, shape, shift=0.0):
+def farthest_wrong(size, shape, shift=0.0, stretched=False):
     """Distance to the outline of the worst pixel that comes out wrong, in image px, for logits shifted by as much."""
 
     def answer(embedding, prompts):
@@ -100,30 +101,31 @@ def farthest_wrong(size, shape, shift=0.0):
         return distance(x - shift, y, size, shape)[None]
 
     truth = painted(size, shape)
-    wrong = refine(StandIn(answer), truth > 0) != (truth > 0)
+    wrong = refine(StandIn(answer, stretched), truth > 0) != (truth > 0)
     return np.abs(truth[wrong]).max(initial=0)
 
 
 @settings(max_examples=25, phases=(Phase.explicit, Phase.generate))  # large images: not to be shrunk for minutes
-@given(size=SIZES, shape=SHAPES)
-def test_exact_logits_come_out_as_the_pixels_of_the_scene(size, shape):
+@given(size=SIZES, shape=SHAPES, stretched=st.booleans())
+def test_exact_logits_come_out_as_the_pixels_of_the_scene(size, shape, stretched):
     assume(resolved(size, shape))
     # Half a pixel is what a wrong convention costs.
-    assert farthest_wrong(size, shape) < 0.3
+    assert farthest_wrong(size, shape, stretched=stretched) < 0.3
 
 
 def test_half_a_pixel_to_the_side_would_show():
     for size in ((512, 512), (480, 854), (120, 480)):
-        assert farthest_wrong(size, (0.5, 0.5, 0.3, 0.3), shift=0.5) > 0.4
+        for stretched in (False, True):
+            assert farthest_wrong(size, (0.5, 0.5, 0.3, 0.3), 0.5, stretched) > 0.4
 
 
 @settings(max_examples=25, phases=(Phase.explicit, Phase.generate))  # large images: not to be shrunk for minutes
-@given(size=SIZES, shape=SHAPES)
-def test_a_mask_prompt_comes_out_where_it_went_in(size, shape):
+@given(size=SIZES, shape=SHAPES, stretched=st.booleans())
+def test_a_mask_prompt_comes_out_where_it_went_in(size, shape, stretched):
     assume(resolved(size, shape))
     truth = painted(size, shape)
     mask = truth > 0
-    refined = refine(StandIn(lambda embedding, prompts: np.sign(prompts.mask_input[:, 0])), mask)
+    refined = refine(StandIn(lambda embedding, prompts: np.sign(prompts.mask_input[:, 0]), stretched), mask)
     cell = max(1.0, max(size) / GRID)
     # The prompt's sign lives on the grid, so single pixels may move by a cell, but not all to one side.
     assert np.abs(truth[refined != mask]).max(initial=0) <= 1.2 * cell
@@ -132,9 +134,10 @@ def test_a_mask_prompt_comes_out_where_it_went_in(size, shape):
         assert abs(shift) < 0.3 * cell, f"shifted by {shift:.2f} px of {cell:.1f} px cells"
 
 
+@pytest.mark.parametrize("stretched", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (3, 2500)])
-def test_images_of_a_row_keep_their_masks_place(size):
-    backbone = StandIn(lambda embedding, prompts: np.sign(prompts.mask_input[:, 0]))
+def test_images_of_a_row_keep_their_masks_place(size, stretched):
+    backbone = StandIn(lambda embedding, prompts: np.sign(prompts.mask_input[:, 0]), stretched)
     mask = np.zeros(size, bool)
     mask.reshape(-1)[: max(1, 2 * mask.size // 3)] = True if min(size) == 1 else mask.reshape(-1)[0]
     if min(size) > 1:

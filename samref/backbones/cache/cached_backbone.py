@@ -120,8 +120,9 @@ class CachedBackbone(nn.Module):
 
     def _restored(self, tensors: Tensors, image: npt.NDArray[np.uint8]) -> Embedding:
         size = (image.shape[0], image.shape[1])
-        interm = [self._moved(tensors[f"interm.{index}"]) for index in range(len(tensors) - 1)]
-        return Embedding(self._moved(tensors["features"]), size, resized_size(size, self.img_size), tuple(interm))
+        interm = tuple(self._moved(tensors[f"interm.{index}"]) for index in range(len(tensors) - 1))
+        input_size = resized_size(size, self.img_size, self.stretched)
+        return Embedding(self._moved(tensors["features"]), size, input_size, interm)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, torch.float32)
@@ -150,6 +151,11 @@ class CachedBackbone(nn.Module):
     def img_size(self) -> int:
         """Side of the square model frame in model px."""
         return int(self.uncached.img_size)
+
+    @property
+    def stretched(self) -> bool:
+        """Whether an image fills the model frame."""
+        return bool(self.uncached.stretched)
 
     @property
     def embedding_size(self) -> tuple[int, int]:

@@ -35,7 +35,13 @@ class Extent(NamedTuple):
 
 
 class MaskDecoder:
-    """A packaged mask decoder with its image side shared between masks; made again when weights change."""
+    """A packaged mask decoder with its image side shared between masks; made again when weights change.
+
+    Attributes:
+        iou_index: place of the IoU token among the output tokens; those of the masks follow.
+    """
+
+    iou_index = 0
 
     def __init__(self, prompt_encoder: Any, mask_decoder: Any) -> None:
         """Rearranges the weights.
@@ -64,6 +70,10 @@ class MaskDecoder:
         constant = self.mask_bias if with_masks else self.no_mask
         return self.transformer.share(features[0].flatten(1) + constant[:, None])
 
+    def arrange(self, interm: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """`Embedding.interm` as `__call__` wants it, once an image."""
+        return interm
+
     def __call__(
         self, image: SharedImage, sparse: Tensor, mask_input: Tensor | None, interm: tuple[Tensor, ...], extent: Extent
     ) -> tuple[Tensor, Tensor]:
@@ -73,7 +83,7 @@ class MaskDecoder:
             image: what `share` made of the image.
             sparse: B x P x C embedded points and boxes; P may be 0.
             mask_input: B x 1 x 4h x 4w mask prompts, or None.
-            interm: intermediate features of the encoder.
+            interm: intermediate features of the encoder, from `arrange`.
             extent: cells whose logits are wanted.
 
         Returns:
@@ -83,7 +93,8 @@ class MaskDecoder:
         prompt_tokens = torch.cat([self.output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
         tokens, cells = self.transformer(prompt_tokens, image, codes)
         wanted = cells.reshape(len(cells), *self.grid, -1)[:, : extent.height, : extent.width].flatten(1, 2)
-        return tokens[:, 0], self._logits(tokens[:, 1 : len(self.output_tokens)], wanted, interm, extent)
+        of_masks = tokens[:, self.iou_index + 1 : len(self.output_tokens)]
+        return tokens[:, self.iou_index], self._logits(of_masks, wanted, interm, extent)
 
     def _logits(self, tokens: Tensor, cells: Tensor, interm: tuple[Tensor, ...], extent: Extent) -> Tensor:
         """Logits of B x K x C mask tokens over B x P x C cells: each token's network weighs the upscaled channels."""
@@ -158,8 +169,21 @@ def predict_iou(iou_head: Any, iou_token: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The input of the last layer, N x D, and the predicted IoUs, N x 4.
     """
-    layers = list(iou_head.layers)
     features = iou_token
-    for layer in layers[:-1]:
+    for layer in list(iou_head.layers)[:-1]:
         features = torch.relu(layer(features))
-    return features, layers[-1](features)
+    return features, iou_of_features(iou_head, features)
+
+
+def iou_of_features(iou_head: Any, features: Tensor) -> Tensor:
+    """The end of the IoU head: its last layer, and the sigmoid that SAM 2 and its kin have behind it.
+
+    Args:
+        iou_head: the whole head.
+        features: N x D, input of the last layer.
+
+    Returns:
+        N x 4 predicted IoUs.
+    """
+    predictions: Tensor = iou_head.layers[-1](features)
+    return predictions.sigmoid() if iou_head.sigmoid_output else predictions

@@ -17,19 +17,22 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 ARITHMETIC = "fused-sdpa-2"
 HALF_ARITHMETIC = "cast-once-1"
 
-_Run = Callable[[Tensor], tuple[Tensor, Tensor]]
+_Run = Callable[[Tensor], tuple[Tensor, ...]]
+# From an image encoder and the type of products to what runs.
+Rearrange = Callable[[Any, torch.dtype], nn.Module]
 
 
 class Encoder:
     """Runs a packaged image encoder on preprocessed images."""
 
-    def __init__(self, image_encoder: Any, precision: str, compiled: bool) -> None:
+    def __init__(self, image_encoder: Any, precision: str, compiled: bool, rearrange: Rearrange | None = None) -> None:
         """Nothing is rearranged before the first image.
 
         Args:
             image_encoder: `ImageEncoderViT` of `segment_anything` or `segment_anything_hq`, or the latter's `TinyViT`.
             precision: of products: `fp32`, `bf16` or `fp16`; weights are cast once, norms and softmax stay in fp32.
             compiled: whether `torch.compile` translates the encoder at the first image.
+            rearrange: in place of `fast_encoder`, for encoders of other packages.
 
         Raises:
             ConfigError: for another precision, or a `compiled` that is no bool.
@@ -39,6 +42,7 @@ class Encoder:
         if not isinstance(compiled, bool):
             raise ConfigError(f"backbone.compile is {compiled!r}; expected true or false")
         self.image_encoder, self.precision, self.compiled = image_encoder, precision, compiled
+        self.rearrange = rearrange or fast_encoder
         self._prepared: tuple[Any, _Run] | None = None
 
     @property
@@ -47,14 +51,15 @@ class Encoder:
         way = ARITHMETIC if self.precision == "fp32" else HALF_ARITHMETIC
         return f"{way} {self.precision}{' compiled' if self.compiled else ''}"
 
-    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Encodes preprocessed images.
 
         Args:
             pixels: B x 3 x S x S float32, normalized and padded.
 
         Returns:
-            B x C x h x w float32 features, and the B x h x w x C'' float32 output of the early layer that HQ-SAM uses.
+            B x C x h x w float32 features and what else the encoder makes, float32: of `fast_encoder`, the
+            B x h x w x C'' output of the early layer that HQ-SAM uses.
 
         Raises:
             ConfigError: when `torch.compile` cannot translate the encoder here.
@@ -62,14 +67,14 @@ class Encoder:
         run = self._current()
         with torch.inference_mode():
             try:
-                features, early = run(pixels)
+                found = run(pixels)
             except torch._dynamo.exc.TorchDynamoException as error:
                 cause = " ".join(str(error).split("\n\n")[0].split())
                 raise ConfigError(
                     f"backbone.compile is true but torch.compile fails here ({cause}); use backbone.compile=false"
                 ) from error
         # Copied outside inference mode, for what training computes from them must be able to record it.
-        return features.to(torch.float32, copy=True), early.to(torch.float32, copy=True)
+        return tuple(part.to(torch.float32, copy=True) for part in found)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles rearrange the weights again: compiled ones can be neither copied nor pickled."""
@@ -81,7 +86,7 @@ class Encoder:
         if self._prepared is None or self._prepared[0] != weights:
             # Outside inference mode, so that later calls may use the weights in either.
             with torch.inference_mode(False), torch.no_grad():
-                fast = fast_encoder(self.image_encoder, PRECISIONS[self.precision])
+                fast = self.rearrange(self.image_encoder, PRECISIONS[self.precision])
             self._prepared = weights, torch.compile(fast, dynamic=False) if self.compiled else fast
         return self._prepared[1]
 

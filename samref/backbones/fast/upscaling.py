@@ -22,13 +22,26 @@ class Upscaling:
         first, self.norm, self.first_activation, second, self.second_activation = layers
         self.first, self.second = _product(first), _product(second)
 
-    def __call__(self, cells: Tensor) -> Tensor:
-        """B x P x C cells -> B x 16 P x C', nested."""
+    def __call__(self, cells: Tensor, finer: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Upscales the cells of B masks.
+
+        Args:
+            cells: B x P x C.
+            finer: maps of the image to add after either convolution: 16 P x C' and 4 P x C'', nested.
+
+        Returns:
+            B x 16 P x C', nested.
+        """
         batch, count = cells.shape[:2]
         norm: Any = self.norm
         parts = F.linear(cells, *self.first).view(batch, 4 * count, -1)
+        if finer is not None:
+            parts += finer[1]
         parts = self.first_activation(F.layer_norm(parts, norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        upscaled: Tensor = self.second_activation(F.linear(parts, *self.second)).view(batch, 16 * count, -1)
+        quarters = F.linear(parts, *self.second).view(batch, 16 * count, -1)
+        if finer is not None:
+            quarters += finer[0]
+        upscaled: Tensor = self.second_activation(quarters)
         return upscaled
 
 
@@ -58,6 +71,25 @@ def raster(nested: Tensor, width: int) -> Tensor:
     pairs = nested.contiguous().view(torch.int64).view(batch, count, -1, width, 2, 2, 2)
     ordered = pairs.permute(0, 1, 2, 4, 6, 3, 5).reshape(batch, count, -1, 2 * width)
     return ordered.view(torch.float32)
+
+
+def nest(image: Tensor, times: int) -> Tensor:
+    """Arranges a map as `Upscaling` leaves its parts.
+
+    Args:
+        image: 1 x C x H x W.
+        times: how often the cells' grid was doubled, 1 or 2.
+
+    Returns:
+        h x w x 4^times x C of the cells' grid.
+    """
+    side = 2**times
+    _, channels, height, width = image.shape
+    rows, columns = height // side, width // side
+    halves = image.view(channels, rows, *[2] * times, columns, *[2] * times)
+    # Row and column of each doubling go together, the first doubling first.
+    pairs = [axis for step in range(times) for axis in (2 + step, 3 + times + step)]
+    return halves.permute(1, 2 + times, *pairs, 0).reshape(rows, columns, side * side, channels)
 
 
 def _product(convolution: Any) -> tuple[Tensor, Tensor]:

@@ -105,12 +105,20 @@ def load_strictly(module: nn.Module, state: StateDict, source: str, kind: str = 
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
-    findings = {"missing keys": missing, "unexpected keys": unexpected, "other shapes": reshaped}
-    if any(findings.values()):
-        found = "; ".join(f"{what}: {_some(keys)}" for what, keys in findings.items() if keys)
+    found = load_problem({"missing keys": missing, "unexpected keys": unexpected, "other shapes": reshaped})
+    if found:
         raise WeightsError(f"{source} is not a checkpoint of this {kind}: {found}")
     single = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     module.load_state_dict(single, assign=True)
+
+
+def load_problem(findings: Mapping[str, list[str]]) -> str:
+    """What does not fit between a state dict and a model, in words; "" where all does.
+
+    Args:
+        findings: names of tensors by what is wrong with them.
+    """
+    return "; ".join(f"{what}: {_some(keys)}" for what, keys in findings.items() if keys)
 
 
 def _some(keys: list[str]) -> str:

@@ -131,7 +131,16 @@ def test_it_decodes_as_the_backbone(cached):
 def test_it_is_a_backbone_with_the_backbones_names_and_sizes(cached):
     inner = cached.uncached
     assert isinstance(cached, Backbone)
-    for name in ("name", "weights_sha256", "img_size", "embedding_size", "mask_input_size", "device", "encoder_id"):
+    for name in (
+        "name",
+        "weights_sha256",
+        "img_size",
+        "stretched",
+        "embedding_size",
+        "mask_input_size",
+        "device",
+        "encoder_id",
+    ):
         assert getattr(cached, name) == getattr(inner, name)
     assert cached.iou_head is inner.iou_head
     assert cached.state_dict().keys() == inner.state_dict().keys()
