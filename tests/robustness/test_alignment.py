@@ -137,7 +137,8 @@ def test_a_mask_prompt_comes_out_where_it_went_in(size, shape, stretched):
 @pytest.mark.parametrize("stretched", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (3, 2500)])
 def test_images_of_a_row_keep_their_masks_place(size, stretched):
-    backbone = StandIn(lambda embedding, prompts: np.sign(prompts.mask_input[:, 0]), stretched)
+    # Far from the center of a line, the Gaussian is 0 in single precision; the background never is.
+    backbone = StandIn(lambda embedding, prompts: np.where(prompts.mask_input[:, 0] < 0, -1, 1), stretched)
     mask = np.zeros(size, bool)
     mask.reshape(-1)[: max(1, 2 * mask.size // 3)] = True if min(size) == 1 else mask.reshape(-1)[0]
     if min(size) > 1:
