@@ -106,6 +106,7 @@ class Facts:
     weights_sha256: str
     encoder_id: str
     img_size: int
+    stretched: bool
     embedding_size: tuple[int, int]
     mask_input_size: tuple[int, int]
 
@@ -131,7 +132,7 @@ class ServedBackbone:
             ask: sends a request and waits for the reply.
         """
         self.name, self.weights_sha256, self.encoder_id = facts.name, facts.weights_sha256, facts.encoder_id
-        self.img_size = facts.img_size
+        self.img_size, self.stretched = facts.img_size, facts.stretched
         self.embedding_size, self.mask_input_size = facts.embedding_size, facts.mask_input_size
         self.device = torch.device("cpu")
         self.waited = {"encode": 0.0, "decode": 0.0}
