@@ -75,10 +75,18 @@ def test_a_data_set_finds_its_images(option, tmp_path, monkeypatch):
 
 
 @parametrize("backbone")
-def test_a_backbone_is_built_and_frozen(option, unpublished):
-    backbone = open_backbone(chosen("backbone", option, "backbone.device=cpu").backbone)
+def test_a_backbone_is_built_and_frozen(option, unpublished, tmp_path):
+    config = chosen("backbone", option, "backbone.device=cpu").backbone
+    expected = {"tiny": 128}.get(option, 1024)
+    if config._target_.startswith("samref.backbones.hf."):
+        pytest.importorskip("transformers", reason="the extra hf is not installed")
+        from tests.backbones.hf.models import saved_model
+
+        config.weights, expected = saved_model(option, tmp_path)
+    backbone = open_backbone(config)
+    assert backbone.name == option
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
-    assert backbone.img_size == (128 if option == "tiny" else 1024)
+    assert backbone.img_size == expected
 
 
 @parametrize("prompts")

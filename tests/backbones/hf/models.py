@@ -93,16 +93,16 @@ def sam3(levels=3):
 
 
 def edgetam():
-    """Its encoder is the published one: timm has none smaller."""
+    """Its encoder is another small one of timm's, which the wrapper takes alike."""
     timm = hf.TimmWrapperConfig(
-        architecture="repvit_m1.dist_in1k",
+        architecture="test_convnext.r160_in1k",
         model_args={"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
         num_labels=2,
     )
     return hf.EdgeTamModel(
         hf.EdgeTamConfig(
             vision_config=hf.EdgeTamVisionConfig(
-                backbone_config=timm, backbone_channel_list=[384, 192, 96, 48], **_PYRAMID
+                backbone_config=timm, backbone_channel_list=[64, 48, 32, 24], **_PYRAMID
             ),
             prompt_encoder_config={**_PROMPTS},
             mask_decoder_config={**_DECODER},
@@ -111,6 +111,13 @@ def edgetam():
 
 
 MODELS = {"hf_sam": sam, "hf_sam_hq": sam_hq, "sam2_hiera_t": sam2, "sam3": sam3, "edgetam": edgetam}
+
+
+def saved_model(option, folder):
+    """Saves a random model that an option opens; its folder as text, and the side of its frame."""
+    model = random_model("sam2_hiera_t" if option.startswith("sam2") else option)
+    model.save_pretrained(folder)
+    return str(folder), int(model.prompt_encoder.input_image_size)
 
 
 def random_model(option, seed=0, **options):
