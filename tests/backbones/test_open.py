@@ -69,9 +69,9 @@ def test_a_single_run_keeps_embeddings_that_another_look_is_likely_to_use(room):
 
 
 def test_a_single_run_leaves_the_disk_its_room(room):
-    room(10 * 49 * 12_600_000 - 1)
+    room(10 * 49 * 21_200_000 - 1)
     assert not kept(49)
-    room(10 * 49 * 12_600_000)
+    room(10 * 49 * 21_200_000)
     assert kept(49)
 
 
