@@ -12,7 +12,6 @@ import numpy as np
 
 from samref.config.paths import InputFolder, OutputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter
-from samref.datasets.defects import stable_seed
 from samref.datasets.simulated import Defects
 from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.atomic import write_png
@@ -153,7 +152,7 @@ class Davis(MaskDataset):
             raise ConfigError(f"dataset.every is {every}; expected at least 1, which is every frame")
         layout = f"JPEGImages/480p, Annotations/480p and ImageSets/{year}/{split}.txt"
         self.root = existing_root(root, self.name, layout, DAVIS_SOURCE)
-        self.year, self.seed = year, seed
+        self.year = year
         self.defects = Defects(defects, seed, strengths, cache)
         listed = self.root / "ImageSets" / str(year) / f"{split}.txt"
         if year == 2016 and not listed.is_file():
@@ -185,7 +184,7 @@ class Davis(MaskDataset):
         ids = tuple(int(k) for k in np.unique(labels) if k not in (0, 255)) if self.year == 2017 else (1,)
         truth = [labels == k if self.year == 2017 else labels > 0 for k in ids]
         true_masks = np.array(truth, dtype=bool).reshape(len(ids), image.shape[0], image.shape[1])
-        masks = self.defects.masks(image, true_masks, [stable_seed(image_id, k, self.seed) for k in ids])
+        masks = self.defects.named(image, true_masks, image_id, ids)
         return Sample(image, masks, image_id, tuple(f"object{k}" for k in ids), truth=true_masks)
 
     def sample_files(self, index: int) -> Sequence[Path]:

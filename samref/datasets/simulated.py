@@ -90,8 +90,13 @@ class Defects:
         """
         if sample.truth is None:
             raise InputError(f"image {sample.image_id} has no ground truth, which dataset.defects={self.kind} needs")
-        seeds = [stable_seed(sample.image_id, name, self.seed) for name in sample.object_ids]
-        return replace(sample, masks=self.masks(sample.image, sample.truth, seeds))
+        return replace(sample, masks=self.named(sample.image, sample.truth, sample.image_id, sample.object_ids))
+
+    def named(
+        self, image: npt.NDArray[np.uint8], truth: BoolArray, image_id: str | int, object_ids: Sequence[str | int]
+    ) -> BoolArray:
+        """As `masks`, seeded by the image's id and those of its N objects."""
+        return self.masks(image, truth, [stable_seed(image_id, name, self.seed) for name in object_ids])
 
     def _made(self, image: npt.NDArray[np.uint8], truth: BoolArray, seed: int) -> BoolArray:
         make = KINDS[self.kind]

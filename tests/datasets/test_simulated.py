@@ -6,12 +6,16 @@ import pytest
 from samref.config.compose import build, compose_config
 from samref.datasets.big import BigDataset
 from samref.datasets.coarse_kinds import KINDS
+from samref.datasets.coco.coco import CocoDataset
+from samref.datasets.coco.lvis import LvisDataset
 from samref.datasets.davis import Davis, Davis585
 from samref.datasets.scenes.scenes import Scenes
 from samref.datasets.simulated import Defects
-from samref.errors import ConfigError, InputError
+from samref.errors import ConfigError, DatasetError, InputError
+from samref.metrics.average_precision import average_precision
 from samref.structures import Sample
 from tests.factories import make_davis, make_davis585
+from tests.factories_benchmarks import make_coco, make_lvis
 from tests.miniatures import make_miniature
 
 
@@ -31,6 +35,26 @@ def test_every_data_set_that_names_the_option_follows_it(tmp_path, davis585):
     for name, sample in samples.items():
         expected = [KINDS["box"](sample.image, truth, 0) for truth in sample.truth]
         assert (sample.masks == expected).all(), name
+
+
+def test_annotations_are_spoiled_and_scored_as_they_were(tmp_path):
+    coco, lvis = make_coco(tmp_path / "coco"), make_lvis(tmp_path / "lvis")
+    for files, of in ((coco, CocoDataset), (lvis, LvisDataset)):
+        true, made = (of(images=files.images, annotations=files.annotations, defects=kind)[0] for kind in (None, "box"))
+        assert (made.masks == [KINDS["box"](true.image, mask, 0) for mask in true.masks]).all()
+        assert made.object_ids == true.object_ids
+    data = CocoDataset(images=coco.images, annotations=coco.annotations, defects="dilated", strengths={"pixels": 3})
+    results = [result for sample in data for result in data.results(sample, sample.masks)]
+    assert {result["score"] for result in results} == {1.0}
+    assert 0 < average_precision(coco.annotations, results)["ap_mask"] < 1
+
+
+def test_defects_take_the_place_of_no_predictions(tmp_path):
+    coco = make_coco(tmp_path)
+    with pytest.raises(ConfigError, match=r"dataset.defects=box makes .* dataset.predictions=.* brings others; leave"):
+        CocoDataset(coco.images, coco.annotations, coco.predictions, defects="box")
+    with pytest.raises(DatasetError, match=r"no images or no masks"):
+        CocoDataset(coco.images, defects="box")
 
 
 def test_without_the_option_the_masks_are_those_on_disk(davis585):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from samref.config.paths import InputFile, InputFolder, OutputFolder
 from samref.datasets.coco.records import CoarseRecords, category_warnings
 from samref.datasets.coco.writer import CocoWriter
 from samref.datasets.dataset import MaskDataset, SampleMeta
-from samref.errors import DatasetError, InputError
+from samref.datasets.simulated import Defects
+from samref.errors import ConfigError, DatasetError, InputError
 from samref.io.coco_files import CocoFile, Record, image_names, read_coco, read_image_ids
 from samref.io.coco_ids import ImageId, whole_number
 from samref.io.coco_masks import area_and_box, decode, encode_like, encode_rle
@@ -58,6 +59,10 @@ class CocoDataset(MaskDataset):
         output: OutputFolder | None = None,
         orientation: str = "auto",
         class_agnostic: bool = False,
+        defects: str | None = None,
+        strengths: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        cache: OutputFolder | None = None,
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -71,13 +76,25 @@ class CocoDataset(MaskDataset):
             output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
             orientation: where masks were drawn on photos with an EXIF orientation, see `read_image_of`.
             class_agnostic: whether all categories count as one, for masks without categories (CutLER, MaskCut).
+            defects: kind of coarse masks made from the ground truth, see `samref.datasets.coarse_kinds`; each counts
+                with a score of 1. None: those of `predictions`, or the ground truth's own.
+            strengths: how strong these defects are.
+            seed: of the defects.
+            cache: folder that keeps super-pixel defects, or None.
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
+            ConfigError: for an unknown kind of defects, or one beside predictions.
         """
         self.orientation = check_orientation(orientation)
         if class_agnostic:
             self.eval_protocol = "class_agnostic"
+        self.defects = Defects.of(defects, seed, strengths, cache)
+        if defects is not None and predictions is not None:
+            raise ConfigError(
+                f"dataset.defects={defects} makes coarse masks from the truth, but dataset.predictions={predictions} "
+                "brings others; leave one of the two out"
+            )
         images, annotations, predictions, image_ids, root = (
             None if path is None else Path(path).expanduser()
             for path in (images, annotations, predictions, image_ids, root)
@@ -148,6 +165,8 @@ class CocoDataset(MaskDataset):
             "warnings": warnings,
         }
         object_ids = tuple(self._records.object_id(position) for position in positions)
+        if self.defects is not None:
+            stacked = self.defects.named(image, stacked, image_id, object_ids)
         return Sample(image, stacked, image_id, object_ids, meta=meta)
 
     def image_id(self, index: int) -> ImageId:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from samref.config.paths import InputFile, InputFolder, OutputFolder
@@ -28,6 +29,10 @@ class LvisDataset(CocoDataset):
         image_ids: InputFile | None = None,
         output: OutputFolder | None = None,
         orientation: str = "auto",
+        defects: str | None = None,
+        strengths: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        cache: OutputFolder | None = None,
     ) -> None:
         """Reads the files; no image is opened yet.
 
@@ -38,11 +43,27 @@ class LvisDataset(CocoDataset):
             image_ids: file that lists the images to use.
             output: folder for the refined masks, or None: they go into the run's folder, where they are saved.
             orientation: see `CocoDataset`.
+            defects: kind of coarse masks made from the ground truth, see `CocoDataset`.
+            strengths: how strong these defects are.
+            seed: of the defects.
+            cache: folder that keeps super-pixel defects, or None.
 
         Raises:
             DatasetError: for a missing or unreadable file, or if no mask is left to refine.
+            ConfigError: for an unknown kind of defects, or one beside predictions.
         """
-        super().__init__(images, annotations, predictions, image_ids, output=output, orientation=orientation)
+        super().__init__(
+            images,
+            annotations,
+            predictions,
+            image_ids,
+            output=output,
+            orientation=orientation,
+            defects=defects,
+            strengths=strengths,
+            seed=seed,
+            cache=cache,
+        )
 
     def _check_truth(self, truth: CocoFile) -> None:
         super()._check_truth(truth)
