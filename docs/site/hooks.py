@@ -10,11 +10,13 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 from rich.console import Console
 
+from samref.datasets.sources.coarse_masks import COARSE, REFINERS, describe_maker
 from samref.report.tables import show_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
 SECTION, PLACE = "The paper", "Tables and figures"
+MAKERS = "paper/makers.md"
 COPIES = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 """Pages that are a file of the repository, word for word."""
 
@@ -35,9 +37,27 @@ def on_files(files: Files, config: Any) -> Files:
         if folder.name in tables:
             text += f'\n<div class="measured" markdown>\n\n{tables[folder.name]}\n</div>\n'
         files.append(File.generated(config, f"paper/{folder.name}.md", content=text))
+    files.append(File.generated(config, MAKERS, content=makers_page()))
     for page, name in COPIES.items():
         files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
     return files
+
+
+def makers_page() -> str:
+    """Whose code makes the paper's coarse masks, what `samref datasets makers` prints, as Markdown."""
+    parts = [
+        "# Where coarse masks come from\n\nWhose code makes the masks that the paper refines or compares with,\nby "
+        "which command, and what hands them to a run here, as `samref datasets makers` prints it. Capital letters stand\n"
+        "for files. Commands are run in the other repository, in its own environment.\n"
+    ]
+    for heading, makers in (("Coarse masks", COARSE), ("Masks of other refiners", REFINERS)):
+        parts.append(f"## {heading}\n")
+        for name, maker in makers.items():
+            address, _, place = maker.repository.partition(" ")
+            lines = "\n".join(describe_maker(maker))
+            where = f"[{address}](https://{address}) {place}".rstrip()
+            parts.append(f"### {name}\n\nTable {maker.tables}: {where}\n\n```text\n{lines}\n```\n")
+    return "\n".join(parts)
 
 
 def folders() -> list[Path]:

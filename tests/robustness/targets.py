@@ -28,7 +28,7 @@ from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.coco.cocofied import cocofy_file
 from samref.datasets.coco.lvis import LvisDataset
 from samref.datasets.folder.folder import Folder
-from samref.datasets.voc.labels import read_activation_labels, read_labels
+from samref.datasets.voc.labels import read_labels, read_npy_labels
 from samref.errors import InputError, SamrefError
 from samref.io import images, masks
 from samref.io.coco_files import read_image_ids
@@ -237,7 +237,7 @@ def cam_seeds(_: Path) -> dict[str, bytes]:
 
 def read_cams(path: Path) -> None:
     """As VOC's coarse masks."""
-    tolerant(lambda: read_activation_labels(path, (13, 17), None))
+    tolerant(lambda: read_npy_labels(path, (13, 17), None))
 
 
 @lru_cache(maxsize=1)

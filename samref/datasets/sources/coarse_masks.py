@@ -16,6 +16,7 @@ class Maker:
         command: that writes masks, run in the repository; capital letters stand for files.
         writes: what comes out.
         options: that hand it to a run here.
+        script: a program for the repository's own environment, where no command of it writes what is needed.
     """
 
     tables: str
@@ -24,6 +25,7 @@ class Maker:
     command: str
     writes: str
     options: str
+    script: str = ""
 
 
 _RESULTS = "a COCO results json"
@@ -41,16 +43,33 @@ def _detectron2(tool: str, config: str) -> str:
     return _DETECTRON2.format(tool=tool, config=config)
 
 
+# MaskCLIP's own commands draw pictures; its classes are VOC's 20, counted from 0.
+_MASKCLIP_SCRIPT = """\
+from pathlib import Path
+from mmseg.apis import inference_segmentor, init_segmentor
+from PIL import Image
+
+voc, out = Path("data/VOCdevkit/VOC2012"), Path("OUT")
+out.mkdir(exist_ok=True)
+model = init_segmentor("configs/maskclip/maskclip_vit16_512x512_voc12aug_20.py", "pretrain/ViT16_clip_backbone.pth")
+for name in (voc / "ImageSets/Segmentation/train.txt").read_text().split():
+    labels = inference_segmentor(model, str(voc / f"JPEGImages/{name}.jpg"))[0]
+    Image.fromarray((labels + 1).astype("uint8")).save(out / f"{name}.png")
+"""
+
+
 # Commands are those of each method's own documentation, with the option that makes its framework write results.
 COARSE: dict[str, Maker] = {
     "MaskCLIP": Maker(
         "2c, 4, 5",
         "github.com/chongzhou96/MaskCLIP",
         "CLIP's, converted by its tools; nothing is trained",
-        "python tools/test.py CONFIG CKPT --show-dir OUT",
-        "pictures of labels, not label maps: save each image's prediction as PNG of class indices instead. "
-        "SAMRefiner's authors share theirs through issue 4 of their repository",
-        "dataset=voc dataset.coarse=DIR",
+        "python tools/maskclip_utils/convert_clip_weights.py --model ViT16 (and once more with --backbone), "
+        "python tools/maskclip_utils/prompt_engineering.py --model ViT16 --class-set voc, then the script",
+        "OUT/NAME.png, label PNGs without background. SAMRefiner's authors share theirs through issue 4 of their "
+        "repository",
+        "dataset=voc dataset.split=train dataset.coarse=OUT",
+        _MASKCLIP_SCRIPT,
     ),
     "BECO": Maker(
         "4, 5, 8",
@@ -74,8 +93,8 @@ COARSE: dict[str, Maker] = {
         "github.com/kazuto1011/deeplab-pytorch",
         "its VOC 2012 weights (ResNet-101, 20,000 iterations), converted from the authors' Caffe model",
         "python main.py test --config-path configs/voc12.yaml --model-path CKPT",
-        "one file of logits an image; their argmax at the image's size, as label PNG, is the coarse mask",
-        "dataset=voc dataset.split=val dataset.coarse=DIR",
+        "logit/NAME.npy below its folder of features, 21 x h x w scores an image, read as they are",
+        "dataset=voc dataset.split=val dataset.coarse=logit",
     ),
     "NB": Maker(
         "3, 5, 8",
@@ -133,8 +152,8 @@ COARSE: dict[str, Maker] = {
     "MaskTransfiner": Maker(
         "6",
         "github.com/SysCV/transfiner",
-        "R50-FPN, linked from its page",
-        _detectron2("python tools/train_net.py", "CONFIG"),
+        "output_3x_transfiner_r50.pth, linked from its page",
+        _detectron2("python tools/train_net.py", "configs/transfiner/mask_rcnn_R_50_FPN_3x.yaml"),
         _DETECTRON2_WRITES,
         f"{_LVIS} row.model=MaskTransfiner",
     ),
@@ -206,11 +225,18 @@ def describe_makers() -> str:
     for heading, makers in (("coarse masks", COARSE), ("masks of other refiners", REFINERS)):
         lines.append(heading)
         for name, maker in makers.items():
-            lines += [
-                f"  {name} (Table {maker.tables}): https://{maker.repository}",
-                f"    weights  {maker.weights}",
-                f"    run      {maker.command}",
-                f"    writes   {maker.writes}",
-                f"    here     {maker.options}",
-            ]
+            lines.append(f"  {name} (Table {maker.tables}): https://{maker.repository}")
+            lines += [f"    {line}".rstrip() for line in describe_maker(maker)]
     return "\n".join(lines)
+
+
+def describe_maker(maker: Maker) -> list[str]:
+    """What must be fetched and run, what comes out and what it is called here, as lines of text."""
+    lines = [
+        f"weights  {maker.weights}",
+        f"run      {maker.command}",
+        f"writes   {maker.writes}",
+        f"here     {maker.options}",
+    ]
+    script = [f"  {line}" for line in maker.script.splitlines()]
+    return [*lines, "script", *script] if script else lines

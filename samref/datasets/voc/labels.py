@@ -1,4 +1,4 @@
-"""PASCAL VOC's label maps: PNGs with VOC's palette, and class activation maps turned into labels."""
+"""PASCAL VOC's label maps: PNGs with VOC's palette, and scores or class activation maps turned into labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from samref.datasets.voc.npy_dicts import read_dict
+from samref.datasets.voc.npy_dicts import plain_array, read_dict
 from samref.errors import InputError
 from samref.io import masks
 from samref.io.atomic import atomic_path
@@ -33,6 +33,43 @@ def read_labels(path: Path) -> Labels:
     if unknown:
         raise InputError(f"{path} holds the values {unknown[:6]}; expected 0 to {CLASSES - 1} and {IGNORE}")
     return values.astype(np.uint8)
+
+
+def read_npy_labels(path: Path, original_size: tuple[int, int], maps: str | None) -> Labels:
+    """The labels of the scores of one image: a network's 21 x h x w, or class activation maps.
+
+    Args:
+        path: `.npy` file: numbers as `numpy.save` writes them, the background first, or a dictionary.
+        original_size: (H, W) of the image, to which smaller maps are resized bilinearly.
+        maps: see `read_activation_labels`.
+
+    Returns:
+        H x W uint8.
+
+    Raises:
+        InputError: if the file is of neither kind.
+    """
+    scores = plain_array(path)
+    return (
+        read_activation_labels(path, original_size, maps) if scores is None else _highest(scores, original_size, path)
+    )
+
+
+def _highest(scores: npt.NDArray[Any], original_size: tuple[int, int], path: Path) -> Labels:
+    """The class of the highest of 21 scores at each pixel, maps of another size resized bilinearly."""
+    if scores.ndim != 3 or len(scores) != CLASSES or 0 in scores.shape or scores.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path} holds an array of shape {scores.shape} and dtype {scores.dtype}; expected {CLASSES} x h x w "
+            "scores, the background's first"
+        )
+    height, width = original_size
+    resized = np.stack(
+        [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in scores.astype(np.float32)]
+    )
+    if not np.isfinite(resized).all():
+        raise InputError(f"{path} has scores that are no finite numbers; expected {CLASSES} x h x w scores")
+    labels: Labels = resized.argmax(axis=0).astype(np.uint8)
+    return labels
 
 
 def read_activation_labels(path: Path, original_size: tuple[int, int], maps: str | None) -> Labels:

@@ -44,6 +44,15 @@ def read_dict(path: Path) -> dict[Any, Any]:
     return value
 
 
+def plain_array(path: Path) -> npt.NDArray[Any] | None:
+    """The array of plain numbers in a file, mapped and not read; None for a pickle or whatever cannot be read."""
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    # A damaged header fails in many ways; whoever reads on says which.
+    except Exception:
+        return None
+
+
 def _read(file: IO[bytes]) -> Any:
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

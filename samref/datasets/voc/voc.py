@@ -10,7 +10,8 @@ import numpy as np
 
 from samref.config.paths import InputFolder
 from samref.datasets.dataset import MaskDataset, MaskWriter, SampleMeta
-from samref.datasets.voc.labels import IGNORE, Labels, read_activation_labels, read_labels, write_labels
+from samref.datasets.voc.labels import IGNORE, Labels, read_labels, read_npy_labels, write_labels
+from samref.datasets.voc.npy_dicts import plain_array
 from samref.errors import DatasetError, InputError
 from samref.io.images import read_image
 from samref.io.lists import read_lines
@@ -62,10 +63,11 @@ class VocDataset(MaskDataset):
         Args:
             root: `VOC2012`, with `JPEGImages` and `ImageSets`.
             split: file of `ImageSets/Segmentation`, without its ending.
-            coarse: folder with one label PNG, or one `.npy` of class activation maps, an image.
+            coarse: folder with one label PNG, or one `.npy` of scores or class activation maps, an image.
             truth: folder of label PNGs below the root; None where there is none.
             stm: how categories are split.
-            allow_pickle: read `.npy` files, which are pickles; only arrays and numbers are taken from them.
+            allow_pickle: read `.npy` files of activation maps, which are pickles; only arrays and numbers are taken
+                from them.
             cam_maps: name of the score maps in the `.npy` files; None finds them.
 
         Raises:
@@ -98,7 +100,7 @@ class VocDataset(MaskDataset):
         photo, path = self.root / "JPEGImages" / f"{name}.jpg", self._coarse[name]
         if path.suffix == ".npy":
             image = read_image(photo)
-            coarse = read_activation_labels(path, (image.shape[0], image.shape[1]), self.cam_maps)
+            coarse = read_npy_labels(path, (image.shape[0], image.shape[1]), self.cam_maps)
         else:
             coarse = read_labels(path)
             image, _ = read_image_of(photo, (coarse != 0)[None])
@@ -188,8 +190,9 @@ class VocDataset(MaskDataset):
         }
         self._complain(folder, [name for name, path in found.items() if path is None], "dataset.coarse")
         coarse = {name: path for name, path in found.items() if path is not None}
-        pickled = next((path for path in coarse.values() if path.suffix == ".npy"), None)
-        if pickled is not None and not allow_pickle:
+        maps = () if allow_pickle else (path for path in coarse.values() if path.suffix == ".npy")
+        pickled = next((path for path in maps if plain_array(path) is None), None)
+        if pickled is not None:
             raise DatasetError(
                 f"{pickled} is a Python pickle; have it read with dataset.allow_pickle=true "
                 "(only arrays and numbers are taken from it, nothing in it is run)"

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -139,6 +140,23 @@ def test_activation_maps_want_consent(tmp_path):
     voc = make_voc(tmp_path, cams=True)
     with pytest.raises(DatasetError, match=r"dataset\.allow_pickle=true"):
         dataset(voc)
+
+
+def test_a_networks_scores_are_read_as_they_are_and_need_no_consent(tmp_path):
+    voc = make_voc(tmp_path / "a")
+    expected = [dataset(voc)[k].meta["coarse"] for k in range(3)]
+    for name, labels in zip(voc.names, expected, strict=True):
+        scores = (labels == np.arange(21)[:, None, None]).astype(np.float32) * 9 - 4
+        np.save(tmp_path / f"{name}.npy", scores[:, ::2, ::2])
+    data = dataset(voc, coarse=tmp_path)
+    for k, labels in enumerate(expected):
+        scores = torch.from_numpy(np.load(tmp_path / f"{voc.names[k]}.npy"))
+        whole = torch.nn.functional.interpolate(scores[None], labels.shape, mode="bilinear")[0].argmax(0)
+        assert (data[k].meta["coarse"] == whole.numpy()).all()
+        assert (data[k].meta["coarse"] == labels)[labels != 255].mean() > 0.9
+    np.save(tmp_path / f"{voc.names[0]}.npy", np.zeros((20, 4, 4), np.float32))
+    with pytest.raises(InputError, match=r"shape \(20, 4, 4\) .* expected 21 x h x w"):
+        data[0]
 
 
 def test_without_truth_nothing_is_scored(voc):
