@@ -47,8 +47,8 @@ def makers_page() -> str:
     """Whose code makes the paper's coarse masks, what `samref datasets makers` prints, as Markdown."""
     parts = [
         "# Where coarse masks come from\n\nWhose code makes the masks that the paper refines or compares with,\nby "
-        "which command, and what hands them to a run here, as `samref datasets makers` prints it.\nCapital letters stand "
-        "for files. Commands are run in the other repository, in its own environment.\n"
+        "which command, and what hands them to a run here, as `samref datasets makers` prints it.\nCapital letters "
+        "stand for files. Commands are run in the other repository, in its own environment.\n"
     ]
     for heading, makers in (("Coarse masks", COARSE), ("Masks of other refiners", REFINERS)):
         parts.append(f"## {heading}\n")
