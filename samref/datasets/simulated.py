@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -93,7 +93,7 @@ class Defects:
         return replace(sample, masks=self.named(sample.image, sample.truth, sample.image_id, sample.object_ids))
 
     def named(
-        self, image: npt.NDArray[np.uint8], truth: BoolArray, image_id: str | int, object_ids: Sequence[str | int]
+        self, image: npt.NDArray[np.uint8], truth: BoolArray, image_id: Hashable, object_ids: Sequence[Hashable]
     ) -> BoolArray:
         """As `masks`, seeded by the image's id and those of its N objects."""
         return self.masks(image, truth, [stable_seed(image_id, name, self.seed) for name in object_ids])
