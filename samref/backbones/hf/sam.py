@@ -75,4 +75,6 @@ class HfSamHq(HfBackbone):
         """See `SamBackbone.encode_pixels`."""
         features, early = self._encoder(pixels)
         with torch.no_grad():
-            return features, (hq_features(hq_mask_decoder_view(self.mask_decoder), features, early),)
+            fused = hq_features(hq_mask_decoder_view(self.mask_decoder), features, early)
+        # As the cache gives it back: products of another memory layout round differently.
+        return features, (fused.contiguous(),)

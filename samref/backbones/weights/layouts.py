@@ -36,7 +36,7 @@ LAYOUTS = (
         _SAM2_OPTIONS,
     ),
     Layout(f"SAM 3 {_HF}", "use backbone=sam3", ("vision_encoder.backbone.layers.",), ("sam3",)),
-    Layout(f"SAM 3 {_HF}", "use backbone=sam3", ("tracker_model.", "detector_model."), ("sam3",)),
+    Layout(f"SAM 3 {_HF}", "use backbone=sam3", ("tracker_model.",), ("sam3",)),
     Layout(f"SAM {_HF}", "use backbone=hf_sam", ("vision_encoder.layers.", "mask_decoder."), ("hf_sam",)),
     Layout(
         "SAM 2 in the format of its own package",

@@ -8,6 +8,9 @@ from torch import nn
 
 from samref.backbones.weights.checkpoint import load_strictly, read_state_dict
 from samref.backbones.weights.fetch import find_weights
+from samref.backbones.weights.layouts import layout_of
+from samref.backbones.weights.registry import CHECKPOINTS
+from samref.errors import WeightsError
 
 
 def load_checkpoint(module: nn.Module, name: str, weights: str | Path | None = None, sha256: str | None = None) -> str:
@@ -26,5 +29,9 @@ def load_checkpoint(module: nn.Module, name: str, weights: str | Path | None = N
         WeightsError: when nothing was found or verified, or when it is another model's checkpoint.
     """
     found = find_weights(name, weights, sha256)
-    load_strictly(module, read_state_dict(found.path), f"{found.path} for {name}")
+    state = read_state_dict(found.path)
+    layout = layout_of(state)
+    if layout is not None and not set(layout.options) & CHECKPOINTS.keys():
+        raise WeightsError(f"{found.path} is a checkpoint of {layout.title}; {layout.use} in place of backbone={name}")
+    load_strictly(module, state, f"{found.path} for {name}")
     return found.sha256
