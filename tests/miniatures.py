@@ -41,6 +41,7 @@ ARGUMENTS = {
     "folder": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.output=OUTPUT"],
     "yolo": ["dataset.data=yolo/data.yaml"],
     "labelme": ["dataset.labels=labelme"],
+    "cvat": ["dataset.annotations=cvat/annotations.xml", "dataset.images=cvat/images"],
     "label_studio": ["dataset.tasks=label_studio/tasks.json", "dataset.images=label_studio/images"],
 }
 
@@ -114,6 +115,7 @@ MAKERS = {
     "relabeled_voc": lambda folder: make_big(folder / "DIR"),
     "folder": _folder,
     "label_studio": lambda folder: shutil.copytree(FIXTURES / "label_studio", folder / "label_studio"),
+    "cvat": lambda folder: shutil.copytree(FIXTURES / "cvat", folder / "cvat"),
     "labelme": lambda folder: shutil.copytree(FIXTURES / "labelme", folder / "labelme"),
     "yolo": lambda folder: shutil.copytree(FIXTURES / "yolo", folder / "yolo"),
 }

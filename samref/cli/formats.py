@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 FOLDER, FILE = "InputFolder", "InputFile"
+# Usage lines show what a file ends with.
+WORDS = {"data": "data.yaml", "tasks": "TASKS.json", "annotations": "ANNOTATIONS.xml"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Given:
     @property
     def word(self) -> str:
         """What usage lines call it."""
-        return {"data": "data.yaml", "tasks": "TASKS.json"}.get(self.option, self.option.upper())
+        return {"data": "data.yaml", "tasks": "TASKS.json", "annotations": "ANNOTATIONS.xml"}.get(
+            self.option, self.option.upper()
+        )
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,13 @@ FORMATS: Mapping[str, Format] = {
         "label_studio",
         "Label Studio's tasks, exported as JSON",
         ((Given("tasks", FILE, "Label Studio's tasks, exported as JSON"),),),
+        IMAGES,
+        images_needed=True,
+    ),
+    "cvat": Format(
+        "cvat",
+        "CVAT's xml, exported as 'CVAT for images 1.1'",
+        ((Given("annotations", FILE, "an xml file of CVAT, 'for images 1.1'"),),),
         IMAGES,
         images_needed=True,
     ),

@@ -11,6 +11,7 @@ from samref.datasets.coco.coco import CocoDataset
 from samref.datasets.davis import Davis, Davis585
 from samref.datasets.folder.folder import Folder
 from samref.datasets.scenes.scenes import Scenes
+from samref.datasets.shapes.cvat import CvatDataset
 from samref.datasets.shapes.label_studio import LabelStudioDataset
 from samref.datasets.shapes.labelme import LabelmeDataset
 from samref.datasets.shapes.yolo import YoloDataset
@@ -72,7 +73,14 @@ def label_studio(root):
     return LabelStudioDataset(root / "tasks.json", root / "images")
 
 
-MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme, label_studio]
+def cvat(root):
+    (root / "images").mkdir(parents=True)
+    for name in ("images/photo one.png", "images/photo_2.png", "annotations.xml"):
+        shutil.copy(FIXTURES / "cvat" / name, root / name)
+    return CvatDataset(root / "annotations.xml", root / "images")
+
+
+MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme, label_studio, cvat]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
