@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.adaption import adaption_epochs
 from benchmarks.excavation import excavation_rows
+from benchmarks.gallery import PX_A_FRAME, gallery_rows
 from benchmarks.grid import grid_rows
 from benchmarks.probe import probe
 from benchmarks.refiners import refiner_rows
@@ -79,6 +80,10 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
         "Other refiners, their networks at the published sizes with random weights, one mask in an image of "
         "2,000 x 3,000, and of 3,872 x 5,164 for CRM. SegFix in its default windows takes about 7 times as long.",
         refiner_rows,
+    ),
+    "gallery": (
+        f"A gallery in headless Chromium without a GPU, 1400 x 900, scrolled {PX_A_FRAME} px a frame.",
+        gallery_rows,
     ),
     "grid": ("SAM's automatic mask generator and samref on one image, with its encoding.", grid_rows),
 }

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from samref.report.gallery import GalleryItem
+from samref.structures import EMPTY
 
 Rank = tuple[float, int]
+FAILED = "failed"
 # Which number puts a mask at the front of a group, and with which sign; a mask without the number is not offered.
 RANKED: Mapping[str, tuple[str, int]] = {
     "worst": ("gain", 1),
@@ -19,11 +21,15 @@ RANKED: Mapping[str, tuple[str, int]] = {
     "kept": ("kept", -1),
     "changed": ("agreement", 1),
     "unsure": ("predicted_iou", 1),
+    EMPTY: (EMPTY, 1),
+    FAILED: (FAILED, 1),
 }
-WITH_TRUTH = ("worst", "best", "doubtful", "kept", "changed")
+# What was not refined is shown beside what was, whatever the other groups are.
+UNREFINED = (EMPTY, FAILED)
+WITH_TRUTH = ("worst", "best", "doubtful", "kept", "changed", *UNREFINED)
 # A score says more than the predicted IoU, which it contains.
-WITHOUT_TRUTH = ("doubtful", "kept", "changed")
-UNSCORED = ("changed", "unsure")
+WITHOUT_TRUTH = ("doubtful", "kept", "changed", *UNREFINED)
+UNSCORED = ("changed", "unsure", *UNREFINED)
 RANDOM = "random"
 
 
@@ -85,16 +91,18 @@ class Selection:
         Args:
             image_id: of its image.
             object_id: of the mask.
-            numbers: of the mask.
+            numbers: of the mask; `empty` or `failed` where it was not refined, which is not counted as seen.
             make: draws the item; called only if it is taken.
             late: whether it is called only if the mask still leads at the end.
 
         Returns:
             What was taken, for the selection of another process; None where the mask leads nowhere.
         """
-        self.seen += 1
         draw = random_rank(self.seed, image_id, object_id)
-        ranks: dict[str, Rank] = {RANDOM: (0.0, draw)}
+        ranks: dict[str, Rank] = {}
+        if not numbers.keys() & set(UNREFINED):
+            self.seen += 1
+            ranks[RANDOM] = (0.0, draw)
         ranks |= {name: (sign * numbers[key], draw) for name, (key, sign) in RANKED.items() if key in numbers}
         wanted = [name for name, rank in ranks.items() if self._leads(name, rank)]
         item = None if not wanted else make if late else make()

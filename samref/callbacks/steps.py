@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from samref.callbacks.outcome import Outcome
 from samref.callbacks.refinement_json import to_json
 from samref.callbacks.resume import SampleResult
 from samref.callbacks.run_statistics import RunStatistics
-from samref.callbacks.selection import Selection
+from samref.callbacks.selection import FAILED, Offer, Selection
 from samref.datasets.dataset import MaskWriter
 from samref.io.atomic import noting_files, write_png
 from samref.metrics.scorers import Scorer
 from samref.structures import EMPTY, KEPT, BoolArray, Failure, Idle, Refinement, Sample
 from samref.visualization.drawing import Canvas, View, captioned, outlined
-from samref.visualization.gallery_items import make_gallery_item, measure
+from samref.visualization.gallery_items import failed_item, make_gallery_item, measure, picture_side
 
 # Kinds of files that a run may write of an image.
 MASKS, CANDIDATES = "masks", "candidates"
@@ -78,27 +78,45 @@ class Show:
     """Numbers of the masks for the gallery, and drawings of those that lead among the masks of this process."""
 
     def __init__(self, count: int, seed: int) -> None:
-        self.selection = Selection(count, seed)
+        self.selection, self.side = Selection(count, seed), picture_side(count)
 
     def __call__(self, sample: Sample | Failure | Idle, outcome: Outcome) -> None:
         """See `Step`: `numbers`, `offers`."""
         refinement = outcome.refinement
-        if not isinstance(sample, Sample) or refinement is None:
-            return
-        columns = {} if outcome.measured is None else outcome.measured.columns
-        outcome.numbers = {k: measure(sample, refinement, k, columns) for k in shown_masks(sample, refinement)}
-        offers = []
-        for k, numbers in outcome.numbers.items():
-            score = None if refinement.scores is None else float(refinement.scores[k])
-            offers.append(
-                self.selection.offer(
-                    str(sample.image_id),
-                    str(sample.object_ids[k]),
-                    ranked_by(numbers, refinement.flags[k], score),
-                    partial(make_gallery_item, sample, refinement, k, dict(numbers)),
-                )
-            )
+        offers = [self._failed(failure) for failure in failures_of(sample)]
+        if isinstance(sample, Sample) and refinement is not None:
+            columns = {} if outcome.measured is None else outcome.measured.columns
+            outcome.numbers = {k: measure(sample, refinement, k, columns) for k in shown_masks(sample, refinement)}
+            offers += [*self._refined(sample, refinement, outcome.numbers), *self._empty(sample, refinement)]
         outcome.offers = [offer for offer in offers if offer is not None]
+
+    def _refined(
+        self, sample: Sample, refinement: Refinement, numbered: Mapping[int, Mapping[str, float]]
+    ) -> Iterator[Offer | None]:
+        for k, numbers in numbered.items():
+            score = None if refinement.scores is None else float(refinement.scores[k])
+            ranked = ranked_by(numbers, refinement.flags[k], score)
+            yield self._offer(sample, refinement, k, numbers, ranked)
+
+    def _empty(self, sample: Sample, refinement: Refinement) -> Iterator[Offer | None]:
+        for k, flag in enumerate(refinement.flags):
+            if flag == EMPTY:
+                yield self._offer(sample, refinement, k, {}, {EMPTY: 0.0})
+
+    def _offer(
+        self,
+        sample: Sample,
+        refinement: Refinement,
+        k: int,
+        numbers: Mapping[str, float],
+        ranked: Mapping[str, float],
+    ) -> Offer | None:
+        make = partial(make_gallery_item, sample, refinement, k, dict(numbers), self.side)
+        return self.selection.offer(str(sample.image_id), str(sample.object_ids[k]), ranked, make)
+
+    def _failed(self, failure: Failure) -> Offer | None:
+        make = partial(failed_item, failure)
+        return self.selection.offer(str(failure.image_id), failure.reason, {FAILED: 0.0}, make)
 
 
 class Record:
@@ -114,6 +132,13 @@ class Record:
             counts = None if outcome.measured is None else outcome.measured.counts
             values = to_json(outcome.refinement)
             outcome.content = SampleResult(outcome.statistics, counts, outcome.kept, values, outcome.numbers).to_bytes()
+
+
+def failures_of(sample: Sample | Failure | Idle) -> Sequence[Failure]:
+    """What could not be read: an image, or some of its masks."""
+    if isinstance(sample, Failure):
+        return [sample]
+    return sample.meta.get("problems", ()) if isinstance(sample, Sample) else ()
 
 
 def shown_masks(sample: Sample, refinement: Refinement) -> list[int]:

@@ -99,7 +99,7 @@ def _refine(job: Job, data: Data, output: Path | None, command: str, clock: Cloc
         evaluator = Evaluator(data.dataset, module.limited_ids, taken_up)
         candidates = config.folder / "candidates" if config.save_candidates else None
         writer = Writer(data.dataset, output, candidates, taken_up)
-        chosen = _chosen_callbacks(config, command, len(data.samples), evaluator, taken_up)
+        chosen = _chosen_callbacks(config, command, data, evaluator, taken_up)
         samples_csv = config.folder / "samples.csv"
         summary = RunReport(samples_csv, data.dataset.problems, job.log, data.keys(ready.wanted), taken_up)
         with noting_files() as outputs:
@@ -178,16 +178,17 @@ def _taken_up(job: Job, data: Data, ready: Ready, output: Path | None) -> TakenU
 
 
 def _chosen_callbacks(
-    config: RunConfig, command: str, images: int, evaluator: Evaluator, taken_up: TakenUp
+    config: RunConfig, command: str, data: Data, evaluator: Evaluator, taken_up: TakenUp
 ) -> Iterator[Callback]:
     """The callbacks of the configuration, with what only a run knows, by the names of their arguments."""
     known = {
         "folder": config.folder,
         "seed": config.seed,
         "label": label_of(config.resolved),
-        "total": images - len(taken_up.images),
+        "total": len(data.samples) - len(taken_up.images),
         "heading": partial(heading, config.resolved, command, evaluator),
         "taken_up": taken_up,
+        "problems": data.dataset.problems,
     }
     return build_callbacks(config.callbacks, known)
 

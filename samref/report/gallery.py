@@ -1,8 +1,13 @@
-"""A gallery of single masks as one HTML file that needs nothing but a browser: no server, no network, no other file."""
+"""A gallery of single masks as one HTML file that needs nothing but a browser: no server, no network, no other file.
+
+The page holds its cards as data and builds those in view, so that it scrolls alike with twenty masks and with twenty
+thousand.
+"""
 
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,34 +15,33 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from pycocotools import mask as run_lengths
-from skimage.measure import find_contours
 
 from samref.io.atomic import write_text
+from samref.report.outlines import BoolArray, outline
 
-BoolArray = npt.NDArray[np.bool_]
 Runs = dict[str, Any]
 
+# gallery.html includes gallery.css and gallery.js.
 TEMPLATE = Path(__file__).with_name("gallery.html")
 LAYERS = ("coarse", "refined", "truth", "rejected")
-# Later ones lie over earlier ones.
-DRAWN = ("truth", "rejected", "coarse", "refined")
 # Where a group comes from, in the reader's words; the order is that of the page.
 GROUPS = {
     "worst": "lost most IoU",
     "best": "won most IoU",
     "doubtful": "lowest score: look at these first",
-    "kept": "coarse mask kept against the highest scored refinement",
+    "kept": "the coarse mask was kept",
+    "fallback": "the refinement came out empty, the coarse mask was kept",
+    "empty": "the coarse mask is empty",
+    "failed": "the image or its masks could not be read",
     "changed": "most unlike its coarse mask",
     "unsure": "lowest predicted IoU",
     "random": "drawn at random",
 }
-MAX_PATH_BYTES = 24_000
-TOLERANCES = (0.25, 0.5, 1.0, 2.0, 4.0)
+# What became of a mask is a group of its own, whatever it was chosen for.
+OUTCOMES = ("kept", "fallback", "empty", "failed")
 SORTS = {
     "refined_iou": "IoU refined",
     "gain": "IoU won",
@@ -55,9 +59,9 @@ class GalleryItem:
     Attributes:
         image_id: of its image.
         object_id: of the mask in that image.
-        flag: `refined`, `fallback`, `kept`, ...
+        flag: `refined`, `fallback`, `kept`, `empty`, or `failed` for an image that could not be read.
         numbers: what was measured, by name; missing where it was not measured.
-        picture: JPEG, the part of the image around the mask.
+        picture: JPEG, the part of the image around the mask; empty where there is no image.
         size: (h, w) of the picture, picture px.
         window: (x0, y0, x1, y1) of the picture in image px, x1 and y1 exclusive.
         masks: run lengths (pycocotools) of `coarse`, `refined` and, where known, `truth` and `rejected` (the refinement
@@ -98,10 +102,10 @@ class Heading:
     """What stands above a gallery.
 
     Attributes:
-        title: of the run.
+        title: names the data.
         facts: short words beneath it (data set, prompts, backbone).
         command: that makes the run again; may be empty.
-        seen: masks that the samples were chosen from.
+        seen: masks that the samples were chosen from, without those that are empty.
         scores: `{"coarse": {...}, "refined": {...}}`, fractions; empty without ground truth.
     """
 
@@ -124,79 +128,83 @@ def render(items: Sequence[GalleryItem], heading: Heading) -> str:
         items: in the order in which they are to stand.
         heading: above them.
     """
-    cards = [_card(item) for item in items]
-    present = [name for name in GROUPS if any(name in item.groups for item in items)]
+    counts = {name: sum(name in groups_of(item) for item in items) for name in GROUPS}
     measured = {name for item in items for name in item.numbers}
+    layers = [name for name in LAYERS if any(name in item.masks for item in items)]
+    prompted = any(item.points or item.box or item.heat for item in items)
     return _template().render(
         heading=heading,
         metrics=_metrics(heading.scores),
-        cards=cards,
-        groups={name: GROUPS[name] for name in present},
-        flags=sorted({item.flag for item in items}),
-        layers=[name for name in LAYERS if any(name in item.masks for item in items)],
-        prompted=any(item.points or item.box or item.heat for item in items),
+        index=_embedded([_listed(item) for item in items]),
+        items=(_embedded(_drawn(item)) for item in items),
+        shown=len(items),
+        refined=len(items) - counts["empty"] - counts["failed"],
+        groups={name: (count, GROUPS[name]) for name, count in counts.items() if count},
+        layers=[*layers, *(["prompts"] if prompted else [])],
         sorts={name: label for name, label in SORTS.items() if name in measured},
     )
 
 
-def outline(mask: BoolArray, limit: int = MAX_PATH_BYTES) -> str:
-    """The outline of an h x w mask as the `d` of an SVG path, to be filled by the even-odd rule.
+def groups_of(item: GalleryItem) -> tuple[str, ...]:
+    """The groups of an item, with what became of its mask.
 
-    The line runs between foreground and background pixels; pixel (x, y) covers x to x + 1 and y to y + 1.
-
-    Args:
-        mask: h x w bool.
-        limit: most characters; beyond them the line is drawn more coarsely and its smallest parts are left out.
-
-    >>> outline(np.ones((1, 1), bool))  # corners are cut, as between pixels of a larger outline
-    'M0.5 1L0 0.5L0.5 0L1 0.5Z'
+    >>> item = GalleryItem("a", "b", "kept", {}, b"", (1, 1), (0, 0, 1, 1), {}, groups=("random",))
+    >>> groups_of(item)
+    ('random', 'kept')
     """
-    # Padded so that outlines along the border of the picture close.
-    rings = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
-    rings.sort(key=len, reverse=True)
-    fitting = rings[: limit // len("M0 0L0 0L0 0Z")]
-    for tolerance in TOLERANCES if len(fitting) == len(rings) else TOLERANCES[-1:]:
-        parts = [_ring(ring, tolerance) for ring in fitting]
-        lengths = np.cumsum([len(part) for part in parts])
-        if not parts or lengths[-1] <= limit:
-            break
-    return "".join(parts[: np.searchsorted(lengths, limit, side="right")])
-
-
-def _ring(ring: npt.NDArray[np.float64], tolerance: float) -> str:
-    corners = cv2.approxPolyDP(ring[:-1].astype(np.float32), tolerance, closed=True)[:, 0]
-    if len(corners) < 3:
-        corners = ring[:-1]
-    # From padded pixel centers to picture px, where pixel 0 is centered at a half.
-    return "M" + "L".join(f"{_short(x)} {_short(y)}" for y, x in corners - 0.5) + "Z"
-
-
-def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+    became = item.flag in OUTCOMES and item.flag not in item.groups
+    return (*item.groups, item.flag) if became else item.groups
 
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FileSystemLoader(TEMPLATE.parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     environment.filters["signed"] = lambda value: f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-    environment.filters["fraction"] = lambda value: f"{value:.3f}"
-    environment.filters["short"] = _short
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return environment.get_template(TEMPLATE.name)
 
 
-def _card(item: GalleryItem) -> dict[str, Any]:
-    paths = {layer: outline(mask) for layer in DRAWN if (mask := item.mask(layer)) is not None}
-    numbers = {name: value for name, value in item.numbers.items() if math.isfinite(value)}
+def _listed(item: GalleryItem) -> dict[str, Any]:
+    """What all cards are sorted, filtered and found by."""
     return {
-        "item": item,
-        "numbers": numbers,
-        "paths": paths,
-        "picture": _data_uri("image/jpeg", item.picture),
-        "heat": item.heat and _data_uri("image/png", item.heat),
-        # Marks keep their size on screen by being sized in shares of the picture.
-        "unit": max(item.size) / 100,
+        "image": item.image_id,
+        "object": item.object_id,
+        "groups": groups_of(item),
+        "numbers": {name: round(value, 5) for name, value in item.numbers.items() if math.isfinite(value)},
     }
+
+
+def _drawn(item: GalleryItem) -> dict[str, Any]:
+    """What one card is drawn from."""
+    return {
+        "flag": item.flag,
+        "reason": item.reason,
+        "size": item.size,
+        "window": item.window,
+        "picture": _data_uri("image/jpeg", item.picture) if item.picture else None,
+        "paths": {layer: outline(mask) for layer in LAYERS if (mask := item.mask(layer)) is not None},
+        "points": [(round(x, 1), round(y, 1), label) for x, y, label in item.points],
+        "box": item.box and [round(value, 1) for value in item.box],
+        "heat": item.heat and _data_uri("image/png", item.heat),
+        "candidates": [[_finite(value) for value in values] for values in item.candidates],
+        "chosen": item.chosen,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 5)
+
+
+def _embedded(value: Any) -> str:
+    """JSON that no name can end the element of."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # Half of a surrogate pair, as a broken file name holds it, cannot be written.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _metrics(scores: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float | None, float]]:

@@ -14,16 +14,18 @@ from pycocotools import mask as run_lengths
 from samref.errors import InputError
 from samref.geometry.masks import pair_iou, tight_box
 from samref.report.gallery import GalleryItem, Runs
-from samref.structures import BoolArray, FloatArray, Prompts, Refinement, Sample
+from samref.structures import EMPTY, BoolArray, Failure, FloatArray, Prompts, Refinement, Sample
 
 Window = tuple[int, int, int, int]
 Numbers = dict[str, float]
 
-LONGEST_SIDE = 512
+# Longest side of a picture, px, in galleries of at most so many masks: all of them are in one file.
+SIDES = {100: 768, 1000: 384}
+SMALLEST_SIDE = 224
 HEAT_SIDE = 96
 MARGIN = 0.25
 MIN_MARGIN = 24
-MAX_PICTURE_BYTES = 90_000
+MAX_PICTURE_BYTES = 150_000
 QUALITIES = (85, 70, 50, 30, 10)
 HEAT_COLOR = (255, 45, 85)
 HEAT_ALPHA = 120
@@ -60,7 +62,18 @@ def measure(sample: Sample, refinement: Refinement, k: int, columns: Mapping[str
     return numbers
 
 
-def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: Numbers) -> GalleryItem:
+def picture_side(count: int) -> int:
+    """Longest side of the pictures of a gallery of so many masks, px.
+
+    >>> picture_side(24), picture_side(20_000)
+    (768, 224)
+    """
+    return next((side for most, side in SIDES.items() if count <= most), SMALLEST_SIDE)
+
+
+def make_gallery_item(
+    sample: Sample, refinement: Refinement, k: int, numbers: Numbers, side: int = picture_side(1)
+) -> GalleryItem:
     """The item of mask `k`.
 
     Args:
@@ -68,6 +81,7 @@ def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: N
         refinement: of its masks.
         k: index of the mask.
         numbers: of `measure`.
+        side: longest one of the picture, px.
     """
     layers = {"coarse": sample.masks[k], "refined": refinement.masks[k]}
     if (truth := truth_of(sample, k)) is not None:
@@ -78,7 +92,7 @@ def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: N
     # Around what was refined: a category's truth may fill the image.
     around = [mask for name, mask in layers.items() if name != "truth" or sample.truth is not None]
     window = surroundings(around, prompts)
-    size = picture_size(window)
+    size = picture_size(window, side)
     scale = size[1] / (window[2] - window[0]), size[0] / (window[3] - window[1])
     return GalleryItem(
         image_id=str(sample.image_id),
@@ -94,8 +108,13 @@ def make_gallery_item(sample: Sample, refinement: Refinement, k: int, numbers: N
         heat=_heat(prompts, sample.original_size, window),
         candidates=_candidates(refinement, k),
         chosen=int(refinement.chosen[k]),
-        reason=refinement.reasons[k] if refinement.reasons else "",
+        reason=_reason(refinement, k),
     )
+
+
+def failed_item(failure: Failure) -> GalleryItem:
+    """The item of what could not be read: it has no picture."""
+    return GalleryItem(str(failure.image_id), "", "failed", {}, b"", (3, 4), (0, 0, 0, 0), {}, reason=failure.reason)
 
 
 def as_fraction(predicted_iou: float) -> float:
@@ -121,16 +140,18 @@ def surroundings(masks: Sequence[BoolArray], prompts: Prompts) -> Window:
     """The part of the image that holds some masks and their prompts, with a margin.
 
     Args:
-        masks: H x W bool each, at least one of them not empty.
+        masks: H x W bool each.
         prompts: of one mask; may hold none.
 
     Returns:
-        (x0, y0, x1, y1), image px, x1 and y1 exclusive, inside the image.
+        (x0, y0, x1, y1), image px, x1 and y1 exclusive, inside the image; all of it where nothing is to be held.
     """
     height, width = masks[0].shape
     boxes = [np.add(box, (0, 0, 1, 1)) for mask in masks if (box := tight_box(mask)) is not None]
     if prompts.boxes is not None and np.isfinite(prompts.boxes).all():
         boxes.append(prompts.boxes[0] + (0, 0, 1, 1))
+    if not boxes:
+        return 0, 0, width, height
     x0, y0 = np.min([box[:2] for box in boxes], axis=0)
     x1, y1 = np.max([box[2:] for box in boxes], axis=0)
     margin = max(MIN_MARGIN, MARGIN * max(x1 - x0, y1 - y0))
@@ -142,10 +163,10 @@ def surroundings(masks: Sequence[BoolArray], prompts: Prompts) -> Window:
     )
 
 
-def picture_size(window: Window) -> tuple[int, int]:
-    """(h, w) of the picture of a window: its own size, shrunk to `LONGEST_SIDE` where it is larger."""
+def picture_size(window: Window, side: int) -> tuple[int, int]:
+    """(h, w) of the picture of a window: its own size, shrunk so that no side is longer than `side` px."""
     width, height = window[2] - window[0], window[3] - window[1]
-    scale = min(1.0, LONGEST_SIDE / max(width, height))
+    scale = min(1.0, side / max(width, height))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -272,6 +293,11 @@ def _candidates(refinement: Refinement, k: int) -> tuple[tuple[float, float | No
     true = refinement.candidate_iou[k] if refinement.candidate_iou is not None else None
     known = true is not None and bool(np.isfinite(true).all())
     return tuple((as_fraction(predicted[c]), float(true[c]) if known and true is not None else None) for c in range(3))
+
+
+def _reason(refinement: Refinement, k: int) -> str:
+    said = refinement.reasons[k] if refinement.reasons else ""
+    return said or ("the coarse mask is empty: there is nothing to refine" if refinement.flags[k] == EMPTY else "")
 
 
 def _object_name(name: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samref.callbacks.gallery import Gallery
+from samref.callbacks.gallery import Gallery, data_name
 from samref.callbacks.outcome import Outcome
 from samref.callbacks.selection import Selection, merged
 from samref.config.compose import compose_config
@@ -20,15 +20,16 @@ from samref.geometry.masks import pair_iou
 from samref.report.gallery import GalleryItem, Heading
 from samref.structures import Failure, Prompts, Refinement, Sample
 from samref.visualization.gallery_items import (
-    LONGEST_SIDE,
     MAX_PICTURE_BYTES,
+    SMALLEST_SIDE,
     encode_jpeg,
     heat_window,
     make_gallery_item,
     measure,
+    picture_side,
     surroundings,
 )
-from tests.factories import blob, make_davis585, photo, rough
+from tests.factories import blob, make_davis585, make_folder, photo, rough, save_mask
 
 
 def refined(sample, flags=None, prompts=None):
@@ -186,7 +187,8 @@ def test_large_surroundings_are_shrunk_and_noise_still_fits():
     mask = np.ones((1, *size), bool)
     sample = Sample(noise, mask, "big", (1,))
     item = make_gallery_item(sample, refined(sample), 0, {"agreement": 1.0})
-    assert max(item.size) == LONGEST_SIDE
+    assert max(item.size) == picture_side(1)
+    assert max(make_gallery_item(sample, refined(sample), 0, {}, picture_side(5000)).size) == SMALLEST_SIDE
     assert len(item.picture) <= MAX_PICTURE_BYTES
     assert len(encode_jpeg(noise[:512, :512])) <= MAX_PICTURE_BYTES
 
@@ -234,13 +236,43 @@ def test_regions_of_a_category_show_its_truth():
     assert (item.mask("truth") == (labels == 7)[y0:y1, x0:x1]).all()
 
 
-def test_empty_masks_and_failed_images_are_passed_over():
-    sample = sample_of(objects=2)
+def test_empty_masks_and_what_failed_are_groups_that_nothing_is_counted_of():
+    sample = sample_of(objects=2, truth=False)
     sample.masks[0] = False
     gallery = Gallery(Path("unused"), 8, 0, lambda: Heading("t"))
     offer(gallery, None, Failure("image", "no image"))
-    offer(gallery, refined(sample, ("empty", "kept")), sample)
-    assert [(e.object_id, e.flag) for e in gallery.selection.items()] == [("object1", "kept")]
+    result = refined(sample, ("empty", "kept"))
+    result.masks[0] = False
+    offer(gallery, result, sample)
+    items = {e.flag: e for e in gallery.selection.items()}
+    assert (items["kept"].object_id, items["empty"].object_id) == ("object1", "object0")
+    assert (items["failed"].image_id, items["failed"].reason, items["failed"].picture) == ("image", "no image", b"")
+    assert items["empty"].reason == "the coarse mask is empty: there is nothing to refine"
+    assert items["empty"].window == (0, 0, 90, 60)
+    assert [items[flag].groups for flag in ("empty", "failed")] == [("empty",), ("failed",)]
+    assert gallery.selection.seen == 1
+
+
+def test_a_resumed_run_shows_what_is_empty_and_what_failed(tmp_path):
+    data = make_folder(tmp_path / "data", names=["a", "b", "c"])
+    save_mask(data / "masks" / "b.png", np.zeros_like(cv2.imread(str(data / "masks" / "b.png"), 0), bool))
+    (data / "masks" / "c.png").write_bytes(b"none")
+    words = ["dataset=folder", f"dataset.images={data / 'images'}", f"dataset.masks={data / 'masks'}", "backbone=tiny"]
+    cfg = compose_config([*words, f"paths.outputs={tmp_path}", "callbacks.progress=false", "on_error=skip"])
+    pages = []
+    for _ in range(2):
+        page = Path(runner.run(cfg)["folder"]) / "gallery.html"
+        pages.append(
+            [word in page.read_text() for word in ('data-group="empty"', 'data-group="failed"', "1 of 1 masks")]
+        )
+        page.unlink()
+    assert pages == [[True] * 3] * 2
+
+
+def test_the_data_are_named_by_the_path_of_the_masks():
+    assert data_name({"dataset": {"images": "/a/b/images", "masks": "masks"}}) == "masks"
+    assert data_name({"dataset": {"predictions": "/a/b/c.json", "annotations": "/x/y.json"}}) == "b/c.json"
+    assert data_name({"dataset": {"root": None}, "hydra_choices": {"dataset": "scenes"}}) == "scenes"
 
 
 @pytest.mark.parametrize("count", [True, -3])
@@ -255,7 +287,8 @@ def test_a_run_leaves_its_gallery(tmp_path):
     cfg = compose_config([*words, "callbacks.progress=false", "callbacks.gallery.count=5", "logger=none"])
     folder = runner.run(cfg, "python run.py a<b")["folder"]
     text = (tmp_path / "out" / folder / "gallery.html").read_text()
-    assert text.count("<article") == 5
+    assert text.count('class="item"') == 5
+    assert "<h1>" + "/".join(root.parts[-2:]) in text
     assert "5 of 8 masks" in text
     assert "a&lt;b" in text
     assert "boundary_iou" in text

@@ -119,7 +119,7 @@ def test_the_wheel_holds_the_configuration_the_experiments_and_nothing_else(whee
         shipped = {path.relative_to(ROOT) for path in shipped_folder(folder).rglob("*") if path.is_file()}
         assert {f"samref/{path.as_posix()}" for path in shipped} <= names
     assert config_dir() == ROOT / "conf"
-    assert {"samref/py.typed", "samref/report/gallery.html"} <= names
+    assert {"samref/py.typed", *(f"samref/report/gallery.{kind}" for kind in ("html", "css", "js"))} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"samref"}
     assert not [name for name in names if name.startswith("samref/tests") or name.endswith((".pyc", ".safetensors"))]
 

@@ -1,5 +1,6 @@
 """The gallery's page: self-contained, escaped, and true to its masks."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as run_lengths
 
-from samref.report.gallery import MAX_PATH_BYTES, GalleryItem, Heading, outline, render
+from samref.report.gallery import GalleryItem, Heading, render
+from samref.report.outlines import MAX_PATH_BYTES, outline
 from tests.factories import blob, photo
 
 VOID = {"meta", "br", "input", "image", "use", "path", "rect", "circle", "link"}
@@ -40,6 +42,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.texts.append((self.open[-1] if self.open else "", data))
+
+    def data(self):
+        """The index of the cards, and what each is drawn from."""
+        embedded = [data for tag, data in self.texts if tag == "script" and data.startswith(("[", "{"))]
+        return json.loads(embedded[0]), [json.loads(data) for data in embedded[1:]]
 
     def all(self, tag, **wanted):
         return [a for name, a in self.elements if name == tag and all(a.get(k) == v for k, v in wanted.items())]
@@ -77,38 +84,55 @@ def page():
 
 def test_the_page_is_well_formed_and_refers_to_nothing_outside_itself(page):
     assert page.open == []
-    links = [
-        v for _, a in page.elements for k, v in a.items() if k in ("href", "src", "action", "xlink:href", "srcset")
-    ]
-    assert links
-    assert all(link.startswith(("#", "data:image/")) for link in links)
+    links = {"href", "src", "action", "xlink:href", "srcset"}
+    assert not [a for _, a in page.elements if links & set(a)]
+    assert all(item["picture"].startswith("data:image/jpeg;base64,") for item in page.data()[1])
     styles = "".join(text for tag, text in page.texts if tag in ("style", "script"))
-    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(", styles)
+    assert not re.search(r"url\((?!#)|@import|fetch\(|XMLHttpRequest|import\(", styles)
     (policy,) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy["content"].startswith("default-src 'none'")
 
 
-def test_every_reference_inside_the_page_has_its_target_and_ids_are_unique(page):
+def test_ids_are_unique(page):
     ids = [a["id"] for _, a in page.elements if "id" in a]
     assert len(set(ids)) == len(ids)
-    assert {a["href"][1:] for a in page.all("use")} <= set(ids)
 
 
-def test_each_sample_shows_image_outlines_prompts_and_numbers(page):
-    cards = page.all("article")
-    assert [card["data-name"] for card in cards] == [f"image{k} object{k}" for k in range(3)]
-    assert {card["data-groups"] for card in cards} == {"best random"}
-    assert cards[0]["data-refined-iou"] == "0.9"
-    for n in range(3):
-        for layer in ("coarse", "refined", "truth"):
-            (path,) = page.all("path", id=f"{layer}{n}")
-            assert path["d"].startswith("M")
-    assert len(page.all("circle")) == 6
-    assert len(page.all("rect", **{"class": "box"})) == 3
-    assert len(page.all("image", **{"class": "heat"})) == 3
+def test_each_sample_holds_image_outlines_prompts_and_numbers(page):
+    index, items = page.data()
+    assert [(entry["image"], entry["object"]) for entry in index] == [(f"image{k}", f"object{k}") for k in range(3)]
+    assert [entry["groups"] for entry in index] == [["best", "random"]] * 3
+    assert index[0]["numbers"]["refined_iou"] == 0.9
+    for item in items:
+        assert item["picture"].startswith("data:image/jpeg;base64,")
+        assert item["heat"].startswith("data:image/png;base64,")
+        assert all(item["paths"][layer].startswith("M") for layer in ("coarse", "refined", "truth"))
+        assert item["points"] == [[10.5, 12.5, 1], [30.0, 2.0, 0]]
+        assert item["box"] == [4.0, 5.0, 30.0, 33.0]
+        assert item["candidates"] == [[0.9, 0.8], [0.95, 0.9], [0.7, 0.5]]
     text = " ".join(data.strip() for _, data in page.texts)
     assert "50.0 →" in text
     assert "+50.0" in text
+
+
+def test_what_became_of_a_mask_is_a_group_that_says_how_many():
+    known = {"kept": ("random",), "empty": (), "failed": ("failed",), "refined": ("doubtful",)}
+    items = [replace(make_item(), flag=flag, groups=groups) for flag, groups in known.items()]
+    page = Page(render([*items, items[0]], Heading("t")))
+    buttons = [a["data-group"] for a in page.all("button") if "data-group" in a]
+    assert buttons == ["", "doubtful", "kept", "empty", "failed", "random"]
+    text = "".join(data for tag, data in page.texts if tag in ("button", "small"))
+    assert "kept 2" in text and "failed 1" in text
+    assert [entry["groups"] for entry in page.data()[0]][1:3] == [["empty"], ["failed"]]
+
+
+def test_truth_is_named_only_where_there_is_one():
+    item = make_item()
+    without = replace(item, numbers={"agreement": 0.5}, masks={k: item.masks[k] for k in ("coarse", "refined")})
+    words = {"with": render([item], Heading("t")), "without": render([without], Heading("t"))}
+    shown = {key: "".join(data for tag, data in Page(page).texts if tag != "script") for key, page in words.items()}
+    assert "3 truth" in shown["with"]
+    assert "truth" not in shown["without"].rpartition("@media print")[2]
 
 
 def test_filters_sorts_and_toggles_are_those_of_what_there_is():
@@ -116,20 +140,20 @@ def test_filters_sorts_and_toggles_are_those_of_what_there_is():
     plain = replace(plain, numbers={"agreement": 0.5}, masks={k: plain.masks[k] for k in ("coarse", "refined")})
     page = Page(render([plain, replace(plain, object_id="other", flag="kept")], Heading("t")))
     assert {a["data-layer"] for a in page.all("button") if "data-layer" in a} == {"coarse", "refined", "prompts"}
-    assert [a["data-group"] for a in page.all("button") if "data-group" in a] == ["", "changed"]
+    assert [a["data-group"] for a in page.all("button") if "data-group" in a] == ["", "kept", "changed"]
     values = [a.get("value") for a in page.all("option")]
     assert "agreement up" in values
     assert "refined_iou up" not in values
-    assert ("option", "kept") in page.texts
 
 
 def test_names_that_look_like_markup_stay_text():
     item = replace(make_item(), image_id=NASTY, object_id=NASTY, flag=NASTY)
     page = Page(render([item], Heading(NASTY, (NASTY,), NASTY, 1, {"refined": {NASTY: 0.5}})))
     assert page.open == []
-    assert len(page.all("script")) == 1
-    assert page.all("article")[0]["data-name"] == f"{NASTY} {NASTY}"
-    assert sum(NASTY in data for _, data in page.texts) >= 5
+    assert len(page.all("script")) == 3
+    index, items = page.data()
+    assert (index[0]["image"], index[0]["object"], items[0]["flag"]) == (NASTY, NASTY, NASTY)
+    assert sum(NASTY in data for _, data in page.texts) >= 4
 
 
 def test_a_run_without_samples_says_so():

@@ -168,7 +168,7 @@ def test_good_files_of_odd_sizes_and_names_are_refined(tmp_path):
     assert report["counts"]["failed"] == 0
     assert {path.stem for path in (tmp_path / "run" / "masks").glob("*.png")} == set(shapes)
     page = next((tmp_path / "run").rglob("gallery.html")).read_text()
-    assert "<tags>" not in page and "&lt;tags&gt;" in page
+    assert "<tags>" not in page and "\\u003ctags\\u003e" in page
 
 
 BAD_MASKS = {

@@ -127,7 +127,7 @@ def test_ids_and_names_of_a_json_write_nothing_outside_the_run(tmp_path):
     assert not Path("/tmp/escaped").exists()
     page = next(root.rglob("gallery.html")).read_text(encoding="utf-8")
     assert EVIL not in page
-    assert "&lt;img src=x" in page
+    assert "\\u003cimg src=x" in page
     json.loads(next(root.rglob("report.json")).read_text(encoding="utf-8"))
 
 
