@@ -18,6 +18,7 @@ from samref.errors import SamrefError
 COMMANDS = {
     "refine": ("samref.cli.refine:main", "refine a folder of masks, or the masks of a COCO json"),
     "run": ("samref.cli.run:main", "one evaluation, or a sweep: any option, any experiment of the paper"),
+    "shards": ("samref.cli.shards:main", "split masks for many jobs or machines, and merge what they refined"),
     "app": ("samref.cli.app:main", "a page to try it on a photo of yours"),
     "tables": ("samref.cli.report:tables", "the paper's tables: paper, ours, difference, command"),
     "figures": ("samref.cli.report:figures", "the paper's plots"),

@@ -13,7 +13,7 @@ RESULTS_VERSION = 1
 # Options that change where, how fast or how loudly a job runs, or what else it leaves, but no mask and no number.
 IMMATERIAL = (
     "force", "paths", "logger", "trainer", "callbacks", "num_workers", "name", "save_masks", "save_candidates",
-    "optimized_metric",
+    "optimized_metric", "shard",
 )  # fmt: skip
 IMMATERIAL_PARTS = {
     "backbone": ("device", "cache", "cache_max_gb"),

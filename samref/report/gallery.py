@@ -185,13 +185,23 @@ def _drawn(item: GalleryItem) -> dict[str, Any]:
         "size": item.size,
         "window": item.window,
         "picture": _data_uri("image/jpeg", item.picture) if item.picture else None,
-        "paths": {layer: outline(mask) for layer in LAYERS if (mask := item.mask(layer)) is not None},
+        "paths": {
+            layer: _path(*item.masks[layer]["size"], item.masks[layer]["counts"])
+            for layer in LAYERS
+            if layer in item.masks
+        },
         "points": [(round(x, 1), round(y, 1), label) for x, y, label in item.points],
         "box": item.box and [round(value, 1) for value in item.box],
         "heat": item.heat and _data_uri("image/png", item.heat),
         "candidates": [[_finite(value) for value in values] for values in item.candidates],
         "chosen": item.chosen,
     }
+
+
+@lru_cache(maxsize=256)
+def _path(height: int, width: int, counts: bytes) -> str:
+    # Kept masks are their coarse ones: the same outline is looked for twice.
+    return outline(np.asarray(run_lengths.decode({"size": [height, width], "counts": counts}), dtype=bool))
 
 
 def _finite(value: float | None) -> float | None:
