@@ -17,6 +17,7 @@ from benchmarks.grid import grid_rows
 from benchmarks.probe import probe
 from benchmarks.refiners import refiner_rows
 from benchmarks.results import FOLDER, publish
+from benchmarks.shards import shard_rows
 from benchmarks.sweep import sweep_rows
 from benchmarks.verdict import verdict_rows
 
@@ -80,6 +81,11 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
         "Other refiners, their networks at the published sizes with random weights, one mask in an image of "
         "2,000 x 3,000, and of 3,872 x 5,164 for CRM. SegFix in its default windows takes about 7 times as long.",
         refiner_rows,
+    ),
+    "shards": (
+        "A COCO file of generated masks, 100 an image of 64 x 96, by refiner=external: one run against four shards. "
+        "Processor time is that of all processes together, with their start.",
+        shard_rows,
     ),
     "gallery": (
         f"A gallery in headless Chromium without a GPU, 1400 x 900, scrolled {PX_A_FRAME} px a frame.",

@@ -79,12 +79,14 @@ def _command(dataset: str, place: dict[str, Path], count: int, folder: Path) -> 
 
 
 def _merge(folder: Path, output: Path) -> int:
-    from samref.datasets.shards.coco import merge_coco
-    from samref.datasets.shards.folder import merge_folder
     from samref.datasets.shards.plan import Plan
 
     plan = Plan.read(folder)
-    print(f"masks: {(merge_coco if plan.kind == 'coco' else merge_folder)(plan, folder, output)}")
+    if plan.kind == "coco":
+        from samref.datasets.shards.coco import merge_coco as merge
+    else:
+        from samref.datasets.shards.folder import merge_folder as merge
+    print(f"masks: {merge(plan, folder, output)}")
     return 0
 
 
