@@ -2,6 +2,7 @@
 
 import os
 from importlib.util import find_spec
+from shutil import which
 
 # Module of an extra -> files that cannot be imported, or have nothing to test, without it.
 NEEDS = {
@@ -29,15 +30,20 @@ def is_installed(module):
         return False
 
 
+# Programs that no extra installs -> files that test samref with them.
+PROGRAMS = {"sbatch": ["tests/integration/test_slurm.py"]}
+
 missing = [module for module in NEEDS if not is_installed(module)]
+absent = [program for program in PROGRAMS if which(program) is None]
 collect_ignore = [path for module in missing for path in NEEDS[module]]
+collect_ignore += [path for program in absent for path in PROGRAMS[program]]
 
 
 def pytest_report_header():
     """Names what is left out."""
-    if not missing:
+    if not missing + absent:
         return None
     # pydensecrf's sources end at Python 3.12.
-    if os.environ.get("SAMREF_EXTRAS") == "all" and missing != ["pydensecrf"]:
+    if os.environ.get("SAMREF_EXTRAS") == "all" and missing not in ([], ["pydensecrf"]):
         raise RuntimeError(f"SAMREF_EXTRAS=all, but {', '.join(missing)} cannot be imported")
-    return f"not collected: {', '.join(sorted(set(collect_ignore)))}; install {', '.join(missing)}"
+    return f"not collected: {', '.join(sorted(set(collect_ignore)))}; install {', '.join(missing + absent)}"

@@ -11,6 +11,7 @@ from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samref.cli.cluster import cluster_problem
 from samref.cli.run_help import run_help
 from samref.errors import ConfigError, SamrefError
 
@@ -58,6 +59,8 @@ def main(words: Sequence[str]) -> int:
         except Exception as error:
             if wanted:
                 raise
+            if sentence := cluster_problem(error):
+                raise ConfigError(sentence) from error
             if _raised_by_a_job(error):
                 if isinstance(error, CompactHydraException | OmegaConfBaseException):
                     raise ConfigError(in_a_sentence(error)) from error

@@ -17,6 +17,14 @@ def test_slurm_is_the_plugins_launcher_with_our_values():
     assert (launcher.gpus_per_node, launcher.tasks_per_node) == (1, 1)
 
 
+def test_without_gpus_none_is_asked_for_and_the_rest_is_slurms():
+    with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
+        cfg = compose("config", ["hydra/launcher=slurm_cpu"], return_hydra_config=True)
+    launcher = cfg.hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.gpus_per_node, launcher.cpus_per_task, launcher.array_parallelism) == (None, 1, 16)
+
+
 def test_jobs_in_other_processes_leave_their_reports_and_one_table(tmp_path):
     root = make_davis585(tmp_path / "data", sequences=1, frames=1)
     words = ["dataset=davis585", f"dataset.root={root}", "backbone=tiny", "prompts=box,all", "adaption=iou_lora"]
