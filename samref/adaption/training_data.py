@@ -17,10 +17,9 @@ from torch.utils.data import Sampler
 
 from samref.adaption.iou_lora import COARSE, TRUTH
 from samref.backbones.backbone import Backbone
-from samref.backbones.fast.decoder import iou_of_features
 from samref.errors import ConfigError, DatasetError
 from samref.refiners.samrefiner import SAMRefiner
-from samref.structures import BoolArray, Failure, Sample, Samples
+from samref.structures import BoolArray, Candidates, Failure, Sample, Samples
 
 Place = tuple[int, int]
 
@@ -30,7 +29,7 @@ class Targets(NamedTuple):
 
     Attributes:
         features: N x D, input of the IoU head's last layer.
-        iou_predictions: N x 3, with gradient if the head trains.
+        iou_predictions: N x 3, of `ranked_predictions`; with gradient if the head trains.
         candidate_iou: N x 3 float64, the candidates' IoU with the target.
         truth_iou: N x 3 float64, the candidates' IoU with the ground truth; NaN where there is none.
     """
@@ -47,7 +46,7 @@ class TrainingTargets(Protocol):
     def __len__(self) -> int: ...
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Predicted IoUs (with gradient) and the candidates' IoUs with the target of some masks, both N x 3."""
+        """What is ranked (with gradient) and the candidates' IoUs with the target of some masks, both N x 3."""
         ...
 
     def rated(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,8 +106,25 @@ def compute_targets(refiner: SAMRefiner, sample: Sample, rows: Sequence[int], wa
         if wanted is not sample.truth:
             target_iou = refiner.candidate_iou(candidates, embedding, wanted[picked[chunk]])
         rates = torch.from_numpy(target_iou), torch.from_numpy(truth_iou)
-        parts.append((candidates.iou_features.detach(), candidates.multi_iou, *rates))
+        predictions = ranked_predictions(refiner.backbone.iou_head, candidates)
+        parts.append((candidates.iou_features.detach(), predictions, *rates))
     return Targets(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def ranked_predictions(iou_head: Any, candidates: Candidates) -> Tensor:
+    """What the loss ranks of N masks: what the head's last layer leaves, N x 3.
+
+    Those are the predicted IoUs, or, where a sigmoid follows, their logits: the order is the same, and a sigmoid near 1
+    takes so much of the gradient that the paper's learning rate moves nothing (`benchmarks/results/sigmoid.md`).
+
+    Args:
+        iou_head: of the backbone that decoded the masks.
+        candidates: of the masks.
+    """
+    if not iou_head.sigmoid_output:
+        return candidates.multi_iou
+    logits: Tensor = iou_head.layers[-1](candidates.iou_features)[:, 1:]
+    return logits
 
 
 def places(samples: Samples) -> list[Place]:
@@ -186,7 +202,7 @@ class CachedTargets:
             part.to(device) for part in (self.features, self.candidate_iou, self.truth_iou)
         )
         indices = indices.to(device)
-        predictions = iou_of_features(self.head, self.features[indices])[:, 1:]
+        predictions = self.head.layers[-1](self.features[indices])[:, 1:]
         return predictions, self.candidate_iou[indices], self.truth_iou[indices]
 
 

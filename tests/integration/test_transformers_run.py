@@ -18,7 +18,8 @@ def no_shared_backbone():
 
 
 @pytest.mark.parametrize(("option", "prompts_of"), [("sam2_hiera_t", ("mask", "all")), ("sam3", ("all",))])
-def test_a_saved_folder_runs_the_ablation(option, prompts_of, tmp_path):
+def test_a_saved_folder_runs_the_ablation(option, prompts_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMREF_CACHE", str(tmp_path / "cache"))
     weights, _ = saved_model(option, tmp_path / "model")
     root = make_davis585(tmp_path / "davis585", sequences=2, frames=2)
     reports = {}

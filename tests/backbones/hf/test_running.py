@@ -14,6 +14,7 @@ from samref.backbones.cache import CachedBackbone, EmbeddingStore
 from samref.config.compose import build, compose_config
 from samref.datasets.davis import Davis585
 from samref.datasets.loader import Samples
+from samref.prompts.excavation import Frame
 from tests.backbones.prompting import random_image, random_prompts
 from tests.factories import make_davis585
 from tests.second_device import second_device
@@ -85,7 +86,7 @@ def test_another_device_gives_the_same(case):
 
 
 def test_an_adaptor_trains_alike_on_the_cached_and_on_the_plain_path(case, tmp_path):
-    """On predicted IoUs as the model gives them: where a sigmoid is behind the last layer, on what leaves it."""
+    """On what the last layer leaves: predicted IoUs, or their logits where a sigmoid follows."""
     cfg = compose_config(["adaption=iou_lora", "dataset=davis585"])
     backbone = case.open()
     refiner = build(cfg.refiner, backbone=backbone, prompts=build(cfg.prompts))
@@ -109,5 +110,11 @@ def test_an_adaptor_trains_alike_on_the_cached_and_on_the_plain_path(case, tmp_p
     for one, other in zip(found[True], found[False], strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
     assert found[True][2].abs().max() > 0
-    if case.backbone.stretched:
-        assert ((found[True][0] > 0) & (found[True][0] < 1)).all()
+    sample = samples[0]
+    embedding = backbone.encode(sample.image)
+    frame = Frame(backbone.img_size, backbone.mask_input_size)
+    prompts = refiner.prompts.using(adaption.prompts)(sample.masks, embedding, frame)
+    predicted = backbone.decode(embedding, prompts).multi_iou
+    expected = found[True][0][: len(predicted)]
+    expected = expected.sigmoid() if backbone.stretched else expected
+    torch.testing.assert_close(predicted, expected, atol=1e-5, rtol=0)
