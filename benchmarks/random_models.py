@@ -18,9 +18,11 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from samref.backbones.fast.modules import mobile_sam_modules
+from samref.backbones.fast.modules import hq_sam_modules, mobile_sam_modules, sam_modules
+from samref.backbones.hq_sam import HqSamBackbone
 from samref.backbones.sam_backbone import SamBackbone, SamModules
 from samref.backbones.tiny import tiny_modules
+from samref.backbones.weights.hub_models import HUB_MODELS
 from samref.geometry.frames import resized_size, scale_coords
 from samref.structures import Prompts
 
@@ -58,6 +60,30 @@ def random_model(name: str, device: torch.device) -> RandomModel:
     known = {"tiny", "mobile_sam", *segment_anything.sam_model_registry}
     torch.manual_seed(0)
     return OfSegmentAnything(name, device) if name in known else OfTransformers(name, device)
+
+
+def random_backbone(name: str, device: torch.device) -> SamBackbone:
+    """Ours alone, for times: parameters are random numbers that nobody has taken care with.
+
+    Args:
+        name: of a published backbone.
+        device: where it runs.
+    """
+    if name in HUB_MODELS:
+        return OfTransformers(name, device).backbone()
+    hq = name.startswith("hq_")
+    if name == "mobile_sam":
+        modules = mobile_sam_modules()
+    else:
+        modules = hq_sam_modules(name.removeprefix("hq_")) if hq else sam_modules(name)
+    backbone = (HqSamBackbone if hq else SamBackbone)("benchmark", modules)
+    if any(parameter.is_meta for parameter in backbone.parameters()):
+        backbone.to_empty(device=device)
+        backbone = (HqSamBackbone if hq else SamBackbone)("benchmark", modules)
+        with torch.no_grad():
+            for tensor in (*backbone.parameters(), *backbone.prompt_encoder.buffers()):
+                tensor.normal_(0, 0.02)
+    return backbone.to(device)
 
 
 class OfSegmentAnything:

@@ -9,27 +9,51 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from samref.backbones.weights.by_hand import HAND_FETCHED, HandFetched, finding
+from samref.backbones.weights.checkpoint import file_sha256
 from samref.backbones.weights.fetch import find_weights
+from samref.backbones.weights.hub import cached_weights, fetch_from_hub, published_sha256
+from samref.backbones.weights.hub_models import HubModel
+from samref.backbones.weights.model_table import conditions, model, read_measured
 from samref.backbones.weights.registry import Checkpoint
 from samref.backbones.weights.store import cached_paths, locked, remove, verified
 from samref.errors import WeightsError
 
 console = Console(highlight=False)
+WIDTH = 170
 
 
-def show(entries: list[Checkpoint]) -> int:
-    """Prints what is published, which of it is cached, and whom to cite."""
-    table = Table("backbone", "architecture", "MB", "license", "sha256", "cached", box=None)
+def show(entries: list[Checkpoint], hub_models: list[HubModel]) -> int:
+    """Prints what is published, what was measured of it, which of it is cached, and whom to cite."""
+    measured = read_measured()
+    headings = (
+        "backbone",
+        "architecture",
+        "M par.",
+        "MB",
+        "license",
+        "cpu ms/image",
+        "ms/mask",
+        "gpu ms/image",
+        "ms/mask",
+    )
+    table = Table(*headings, "IoU / boundary", "sha256", "cached", box=None)
     for entry in entries:
         cached = [path.suffix.removeprefix(".") for path in cached_paths(entry) if path.exists()]
         sha256 = f"{entry.sha256[:8]}..." if entry.sha256 else "first use"
-        row = (entry.name, entry.architecture, str(entry.megabytes), entry.license, sha256)
-        table.add_row(*row, ", ".join(cached) or "-")
+        table.add_row(*model(entry.name, measured), sha256, ", ".join(cached) or "-")
+    for hub_model in hub_models:
+        files = cached_weights(hub_model.hub)
+        sha256 = next((f"{published[:8]}..." for file in files if (published := published_sha256(file))), "hub's")
+        table.add_row(*model(hub_model.name, measured), sha256, "hub" if files else "-")
     for column in table.columns:
         column.no_wrap = True
-    console.print(table)
-    for credit in dict.fromkeys(entry.credit for entry in entries):
-        names = ", ".join(entry.name for entry in entries if entry.credit == credit)
+    # A table of one line a model is read by programs, too: a narrow screen must not cut it.
+    wide = Console(highlight=False, width=max(console.width, WIDTH))
+    wide.print(table)
+    console.print(conditions(measured), soft_wrap=True)
+    credited: list[Checkpoint | HubModel] = [*entries, *hub_models]
+    for credit in dict.fromkeys(entry.credit for entry in credited):
+        names = ", ".join(entry.name for entry in credited if entry.credit == credit)
         console.print(f"{names}: {credit}", soft_wrap=True)
     if len(entries) > 1:
         by_hand = Table("by hand", "used by", "license of code", "of weights", "there", box=None)
@@ -71,8 +95,11 @@ def verify_by_hand(entry: HandFetched) -> int:
     return int(not right)
 
 
-def verify(entries: list[Checkpoint], demand_one: bool) -> int:
-    """Checks cached files and removes wrong ones; a missing one counts as wrong when it was named."""
+def verify(entries: list[Checkpoint], hub_models: list[HubModel], demand_one: bool) -> int:
+    """Checks cached files and removes wrong ones; a missing one counts as wrong when it was named.
+
+    Files in the hub's cache are its own: wrong ones are named and left.
+    """
     table = Table("backbone", Column("file", overflow="fold"), Column("finding", overflow="fold"), box=None)
     wrong = False
     for entry in entries:
@@ -84,6 +111,15 @@ def verify(entries: list[Checkpoint], demand_one: bool) -> int:
             fault = _fault(entry, path)
             table.add_row(entry.name, path.name, f"wrong, removed: {escape(fault)}" if fault else "ok")
             wrong |= fault is not None
+    for hub_model in hub_models:
+        files = cached_weights(hub_model.hub)
+        if not files:
+            table.add_row(hub_model.name, "-", "not cached")
+            wrong |= demand_one
+        for file in files:
+            right = published_sha256(file) in (None, file_sha256(file))
+            table.add_row(hub_model.name, str(file), "ok" if right else "wrong, not the hash that the hub publishes")
+            wrong |= not right
     console.print(table)
     return int(wrong)
 
@@ -102,4 +138,13 @@ def fetch(name: str) -> int:
     """Makes sure that a backbone's weights are there, and prints where."""
     found = find_weights(name)
     console.print(f"{name}: {found.path}\nsha256 {found.sha256}", soft_wrap=True)
+    return 0
+
+
+def fetch_hub_model(entry: HubModel) -> int:
+    """Makes sure that a model of the hub is there, and prints where."""
+    if entry.gated:
+        console.print(f"{entry.name}: {entry.license}; read it on the page of {entry.hub} before you use it")
+    folder = fetch_from_hub(entry.hub)
+    console.print(f"{entry.name}: {folder}", soft_wrap=True)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def fetch_from_hub(name: str) -> Path:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise WeightsError(f"{name} could not be fetched from the hub ({reason}); try again, {instead}") from error
     return folder
+
+
+def cached_weights(name: str) -> list[Path]:
+    """Files of weights that the hub's cache has of a model, of whichever revision; nothing is fetched.
+
+    Args:
+        name: owner/model.
+    """
+    home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    folder = cache / f"models--{name.replace('/', '--')}" / "snapshots"
+    return sorted(
+        path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(f"*/{pattern}")
+    )
 
 
 def published_sha256(path: Path) -> str | None:
