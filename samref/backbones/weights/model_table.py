@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,13 +90,14 @@ def model(name: str, measured: Mapping[str, Any]) -> Model:
     )
 
 
-def markdown(measured: Mapping[str, Any]) -> str:
+def markdown(measured: Mapping[str, Any], shown: Sequence[str] | None = None) -> str:
     """The table for a text, and below it on what it was measured.
 
     Args:
         measured: of `read_measured`.
+        shown: names of the rows; None for all.
     """
-    rows = [model(name, measured) for name in names()]
+    rows = [model(name, measured) for name in shown or names()]
     lines = [" | ".join(HEADINGS.values()), "|".join(["---"] * len(HEADINGS)), *(" | ".join(row) for row in rows)]
     return "\n".join(f"| {line} |" for line in lines) + f"\n\n{conditions(measured)}\n"
 
