@@ -11,6 +11,7 @@ from typing import Any
 
 from samref.errors import DatasetError
 from samref.io.coco_ids import ImageId, plain_id
+from samref.io.formats_seen import look_at
 from samref.io.image_folder import is_number
 
 Record = dict[str, Any]
@@ -73,11 +74,12 @@ def read_coco(path: str | Path, option: str) -> CocoFile:
         and isinstance(data.get("annotations", []), list)
     ):
         return CocoFile(Path(path), data)
-    if isinstance(data, list) and all(isinstance(record, dict) for record in data):
+    if isinstance(data, list) and all(isinstance(record, dict) and "data" not in record for record in data):
         return CocoFile(Path(path), data)
+    seen = look_at(Path(path))
     raise DatasetError(
         f"{path} is neither a COCO results file (a list of objects) nor an annotations file (an object with a list "
-        f"of images); give another one with {option}=FILE"
+        f"of images); give another one with {option}=FILE" + ("" if seen is None else f"; it looks like {seen}")
     )
 
 

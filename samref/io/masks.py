@@ -138,9 +138,18 @@ def label_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer
     Raises:
         InputError: as there, and for a lossy format.
     """
+    demand_lossless(image, path)
+    return mask_values(image, path)
+
+
+def demand_lossless(image: Image.Image, path: str | Path) -> None:
+    """Refuses labels in a format that keeps none exactly.
+
+    Raises:
+        InputError: naming the format.
+    """
     if image.format in LOSSY:
         raise _unclear(path, f"labels in a lossy format ({image.format}), which keeps none exactly", "a PNG or TIFF")
-    return mask_values(image, path)
 
 
 def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[Any]]:
@@ -160,7 +169,8 @@ def mask_values(image: Image.Image, path: str | Path) -> npt.NDArray[np.integer[
     if values.ndim == 3:
         if image.mode not in ("RGB", "RGBA") or np.any(values[..., :1] != values[..., 1:3]):
             raise InputError(
-                f"mask {printable(path)} is a color image (mode {image.mode}); expected a gray or palette image"
+                f"mask {printable(path)} is a color image (mode {image.mode}); expected a gray or palette image, or a "
+                "table of its colors (dataset.palette=FILE)"
             )
         values = values[..., 0]
     if values.dtype == np.bool_:
@@ -291,8 +301,8 @@ def _of_colors(raw: Values, path: str | Path) -> BinaryMask:
         off, on = colors[black][0], colors[~black][0]
         return BinaryMask(np.asarray((raw == on).all(axis=2)), Levels(off, on))
     raise InputError(
-        f"mask {printable(path)} is a color image of {len(colors)} colors; expected a gray or palette image, or one "
-        "color on black"
+        f"mask {printable(path)} is a color image of {len(colors)} colors; expected a gray or palette image, one color "
+        "on black, or a table of its colors (dataset.palette=FILE)"
     )
 
 

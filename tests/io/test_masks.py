@@ -156,7 +156,9 @@ def test_other_palettes_are_refused(tmp_path, colors, words):
 
 @pytest.mark.parametrize("colors", [[WHITE, RED], [BLACK, RED, WHITE]])
 def test_other_colors_are_refused(tmp_path, colors):
-    with pytest.raises(InputError, match=f"color image of {len(colors)} colors; expected .* or one color on black"):
+    with pytest.raises(
+        InputError, match=f"color image of {len(colors)} colors; expected .* one color on black, or a"
+    ):
         decode(save_colors(tmp_path / "m.png", np.indices(SIZE).sum(0) % len(colors), colors))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,21 @@ from samref.datasets.dataset import MaskDataset, MaskWriter
 from samref.datasets.folder.mask_files import AUTO, MaskFile, read_mask_file
 from samref.datasets.folder.matching import Names, Pairing, named, pair_files
 from samref.datasets.folder.overlap import settle
+from samref.datasets.folder.scaling import enlarged, reduced, same_shape
 from samref.datasets.folder.writer import FolderMeta, FolderWriter, rows_of, shares_of
 from samref.errors import ConfigError, DatasetError, InputError
+from samref.io.colors import color_table
+from samref.io.formats_seen import look_into
 from samref.io.image_folder import list_images
 from samref.io.images import printable
-from samref.io.orientation import check_orientation, read_image_of
+from samref.io.orientation import check_orientation, frame_sizes, read_image_of
 from samref.prompts.split_then_merge import SplitThenMerge
 from samref.structures import BoolArray, Failure, Refinement, Sample
 
 if TYPE_CHECKING:
     from samref.metrics.scorers import OverlapScorer, RegionScorer
 
+SAME, ANY = "image", "any"
 LAYOUT = "images in dataset.images, masks of the same name in dataset.masks (a.jpg: a.png, or a_1.png, a_2.png, ...)"
 _LABEL_MAPS = {"auto": None, True: True, False: False, "true": True, "false": False}
 
@@ -59,6 +64,8 @@ class Folder(MaskDataset):
         mask_suffix: str | None = None,
         image_suffix: str = "",
         orientation: str = "auto",
+        palette: str | Sequence[Sequence[int]] | None = None,
+        mask_size: str = SAME,
         stm: SplitThenMerge | None = None,
     ) -> None:
         """Pairs the files; none is read yet.
@@ -77,16 +84,21 @@ class Folder(MaskDataset):
                 out. Images and masks may then be in one folder. None: nothing, or `_mask`, `_seg`, `_label` and alike.
             image_suffix: what images have behind the name that they share with their masks, such as `_0000`.
             orientation: where masks were drawn on photos with an EXIF orientation, see `read_image_of`.
+            palette: of RGB masks whose colors are labels, see `color_table`; None: colors are no labels.
+            mask_size: `image` (masks have their image's size) or `any` (others of its shape are scaled to it and back).
             stm: how the masks of a label map are split into regions, or None: each is refined as one.
 
         Raises:
-            ConfigError: for another value of `label_maps`, `background` or `orientation`.
+            ConfigError: for another value of `label_maps`, `background`, `orientation`, `palette` or `mask_size`.
             DatasetError: for a missing folder, an output among the inputs, or if no mask belongs to any image.
         """
         if label_maps not in _LABEL_MAPS:
             raise ConfigError(f"dataset.label_maps is '{label_maps}'; expected auto, true or false")
         if isinstance(background, str) and background != AUTO:
             raise ConfigError(f"dataset.background is '{background}'; expected auto, null or a label's number")
+        if mask_size not in (SAME, ANY):
+            raise ConfigError(f"dataset.mask_size is '{mask_size}'; expected {SAME} or {ANY}")
+        self.palette, self.scaled = color_table(palette), mask_size == ANY
         self.label_maps, self.threshold, self.background = _LABEL_MAPS[label_maps], threshold, background
         self.names, self.orientation = Names(mask_suffix, image_suffix), check_orientation(orientation)
         self.stm = stm if stm is not None and stm.enabled else None
@@ -120,6 +132,9 @@ class Folder(MaskDataset):
         for path, content in zip(pairing.masks, found, strict=True):
             other = f"another mask of its image, {printable(self.masks / pairing.masks[0])},"
             _check_size(self.masks / path, content.masks.shape[1:], other, size)
+        sizes: dict[str, tuple[int, int]] = {}
+        if self.scaled:
+            size, sizes = self._scale(pairing, found, size)
         drawn = np.concatenate([content.masks for content in found])
         image, warnings = read_image_of(self.images / pairing.image, drawn, self.orientation)
         _check_size(self.masks / pairing.masks[0], size, _image_of(self.images / pairing.image), image.shape[:2])
@@ -129,6 +144,7 @@ class Folder(MaskDataset):
         meta: FolderMeta = {"all_files": tuple(str(path) for path in pairing.masks), "masks_folder": str(self.masks)}
         maps = [(str(path), f) for path, f in zip(pairing.masks, found, strict=True) if f.labels is not None]
         meta |= {"backgrounds": {path: f.background for path, f in maps}, "ignored": {p: f.ignored for p, f in maps}}
+        meta["sizes"] = sizes
         meta["written"] = {str(path): f.written for path, f in zip(pairing.masks, found, strict=True)}
         meta["warnings"] = (*warnings, *dict.fromkeys(warning for f in found for warning in f.warnings))
         meta["problems"] = tuple(Failure(pairing.image_id, f.problem) for f in found if f.problem is not None)
@@ -185,10 +201,16 @@ class Folder(MaskDataset):
             DatasetError: if that would be inside one of the folders of the input.
         """
         self._keep_out(output)
-        return FolderWriter(output, self.threshold)
+        return FolderWriter(output, self.threshold, self.palette)
 
     def settle(self, sample: Sample, refinement: Refinement) -> None:
-        """See `MaskDataset`: a label map holds one label a pixel."""
+        """See `MaskDataset`: a label map holds one label a pixel, and a file of another size fewer pixels."""
+        for row, name in enumerate(sample.meta["files"]):
+            if name in sample.meta["sizes"] and not np.array_equal(sample.masks[row], refinement.masks[row]):
+                held = reduced(refinement.masks[row], sample.meta["sizes"][name])
+                # What is smaller than a pixel of the file cannot be in it.
+                scaled = enlarged(held[None], sample.original_size)[0] if held.any() else sample.masks[row]
+                refinement.masks[row] = scaled
         for name in sample.meta["backgrounds"]:
             rows = rows_of(sample, name)
             if rows:
@@ -227,6 +249,7 @@ class Folder(MaskDataset):
                 + ("" if truth is None else f"; {_examples(truth, Path(str(self.truth)))}")
                 + f". Expected {LAYOUT}"
                 + (f"; {problems[0].reason}" if problems else "")
+                + ("" if masks else _seen(self.masks))
             )
         return pairings, problems
 
@@ -234,8 +257,21 @@ class Folder(MaskDataset):
         if count:
             self.warnings.append(f"files in dataset.{folder} that are left out, not being named *{suffix}: {count}")
 
+    def _scale(
+        self, pairing: Pairing, found: list[MaskFile], size: tuple[int, int]
+    ) -> tuple[tuple[int, int], dict[str, tuple[int, int]]]:
+        """Scales masks to the image's size, in place; returns that, and the files' own sizes by path."""
+        frames = frame_sizes(self.images / pairing.image)
+        whole = next((frame for frame in frames if same_shape(size, frame)), None)
+        if whole is None or whole == size:
+            return size, {}
+        for k, content in enumerate(found):
+            ignored = None if content.ignored is None else enlarged(content.ignored[None], whole)[0]
+            found[k] = replace(content, masks=enlarged(content.masks, whole), ignored=ignored)
+        return whole, {str(path): size for path in pairing.masks}
+
     def _read(self, path: Path) -> MaskFile:
-        return read_mask_file(path, self.label_maps, self.threshold, self.background)
+        return read_mask_file(path, self.label_maps, self.threshold, self.background, self.palette)
 
     def _truth(self, pairing: Pairing, found: list[MaskFile], size: tuple[int, int]) -> BoolArray | None:
         if self.truth is None:
@@ -243,7 +279,9 @@ class Folder(MaskDataset):
         masks: list[BoolArray] = []
         for path, content in zip(pairing.truth, found, strict=True):
             labeled = content.labels is not None
-            content_truth = read_mask_file(self.truth / path, labeled, self.threshold, content.background)
+            content_truth = read_mask_file(self.truth / path, labeled, self.threshold, content.background, self.palette)
+            if self.scaled and same_shape(content_truth.masks.shape[1:], size):
+                content_truth = replace(content_truth, masks=enlarged(content_truth.masks, size))
             _check_size(self.truth / path, content_truth.masks.shape[1:], _image_of(self.images / pairing.image), size)
             by_label = dict(zip(content_truth.objects, content_truth.masks, strict=True))
             masks += [by_label.get(label, np.zeros(size, bool)) for label in content.objects]
@@ -279,8 +317,10 @@ def _folder(given: str | Path | None, option: str) -> Path:
 
 def _check_size(path: Path, found: tuple[int, ...], other: str, size: tuple[int, ...]) -> None:
     if found != size:
+        advice = "; dataset.mask_size=any scales it" if same_shape(found, size) else ""
         raise InputError(
             f"{printable(path)} is {found[0]} x {found[1]}, but {other} is {size[0]} x {size[1]} (height x width)"
+            + advice
         )
 
 
@@ -291,3 +331,8 @@ def _image_of(path: Path) -> str:
 def _examples(paths: list[Path], root: Path) -> str:
     names = ", ".join(printable(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
     return f"{printable(root)} holds {names or 'no image file'}"
+
+
+def _seen(folder: Path) -> str:
+    found = look_into(folder)
+    return "" if found is None else f"; {printable(folder)} holds {found}"

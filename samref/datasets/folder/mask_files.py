@@ -11,8 +11,18 @@ from PIL import Image
 
 from samref.datasets.folder.style import Style, Values
 from samref.errors import InputError
+from samref.io.colors import ColorTable
 from samref.io.images import opened, printable
-from samref.io.masks import Levels, decode_binary, label_values, mask_values, palette_colors, some
+from samref.io.masks import (
+    Levels,
+    decode_binary,
+    demand_lossless,
+    demand_one_page,
+    label_values,
+    mask_values,
+    palette_colors,
+    some,
+)
 from samref.structures import BoolArray
 
 AUTO = "auto"
@@ -60,7 +70,11 @@ class MaskFile:
 
 
 def read_mask_file(
-    path: Path, label_maps: bool | None = None, threshold: float | None = None, background: int | str | None = AUTO
+    path: Path,
+    label_maps: bool | None = None,
+    threshold: float | None = None,
+    background: int | str | None = AUTO,
+    palette: ColorTable | None = None,
 ) -> MaskFile:
     """Reads a binary mask or a label map.
 
@@ -72,6 +86,7 @@ def read_mask_file(
         threshold: makes binary masks of gray ones that hold more than two values.
         background: the value of pixels that belong to no label; None: there are none, 0 is a label like others. `auto`
             takes the palette index that shows black, none if no index does, and 0 without a palette.
+        palette: makes label maps of RGB files, by their colors.
 
     Returns:
         The masks. In a label map 255 in 8-bit files and negative values are pixels to be ignored.
@@ -81,6 +96,8 @@ def read_mask_file(
             could mean two things.
     """
     with opened(path, "mask") as image:
+        if palette is not None and label_maps is not False and image.mode in ("RGB", "RGBA"):
+            return _in_colors(image, path, background, palette)
         if not (label_maps if label_maps is not None else _is_label_map(image)):
             binary = decode_binary(image, path, threshold)
             written = (Style.of(image), binary.levels) if image.format == "PNG" else None
@@ -101,6 +118,25 @@ def read_mask_file(
         return MaskFile(masks, labels, None if ground is None else int(ground), ignored, warnings, problem)
 
 
+def _in_colors(image: Image.Image, path: Path, background: int | str | None, palette: ColorTable) -> MaskFile:
+    """The labels of an RGB file; none of them is ignored, and what shows black is the background."""
+    values = _color_labels(image, path, palette)
+    ground = palette.background if background == AUTO else background
+    labels = _labels(values, ground, path)
+    masks = np.stack([values == label for label in labels]) if labels else np.zeros((0, *values.shape), bool)
+    ignored = np.zeros(values.shape, bool)
+    return MaskFile(masks, labels, None if ground is None else int(ground), ignored)
+
+
+def _color_labels(image: Image.Image, path: Path, palette: ColorTable) -> Values:
+    """H x W labels of an opened RGB file."""
+    demand_lossless(image, path)
+    demand_one_page(image, path)
+    if image.mode == "RGBA" and np.asarray(image.getchannel("A")).min(initial=255) < 255:
+        raise InputError(f"mask {printable(path)} is partly transparent; expected an opaque RGB image")
+    return palette.labels(np.asarray(image.convert("RGB")), path)
+
+
 def write_binary_like(source: Path, target: Path, mask: BoolArray, threshold: float | None = None) -> None:
     """Writes an H x W bool mask with the mode, values, file format and metadata of the mask file `source`."""
     with opened(source, "mask") as image:
@@ -110,7 +146,13 @@ def write_binary_like(source: Path, target: Path, mask: BoolArray, threshold: fl
     style.save(target, stored)
 
 
-def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None], background: int | None = 0) -> None:
+def write_labels_like(
+    source: Path,
+    target: Path,
+    paint: Callable[[Values], None],
+    background: int | None = 0,
+    palette: ColorTable | None = None,
+) -> None:
     """Writes a label map with the mode, palette, file format and metadata of `source`; its ignored pixels stay.
 
     Args:
@@ -118,14 +160,21 @@ def write_labels_like(source: Path, target: Path, paint: Callable[[Values], None
         target: where to write.
         paint: fills H x W integers with labels.
         background: what they hold before; None: the coarse labels.
+        palette: by which an RGB file was read.
     """
     with opened(source, "mask") as image:
-        before = mask_values(image, source)
+        in_colors = palette is not None and image.mode in ("RGB", "RGBA")
+        before = _color_labels(image, source, palette) if in_colors and palette else mask_values(image, source)
         after: Values = before.copy() if background is None else np.full_like(before, background)
         paint(after)
         ignored = _ignored(before)
         after[ignored] = before[ignored]
         style = Style.of(image)
+    if in_colors and palette is not None:
+        painted = palette.painted(after)
+        opaque = np.full((*after.shape, 1), 255, np.uint8)
+        style.save(target, np.concatenate([painted, opaque], axis=-1) if style.mode == "RGBA" else painted)
+        return
     style.save(target, _in_channels(after, style.mode))
 
 
@@ -174,6 +223,7 @@ def _labels(values: Values, background: int | str | None, path: Path) -> tuple[i
 
 
 def _ignored(values: Values) -> BoolArray:
+    # Labels of colors are never negative, and 255 of them is one like others.
     if values.dtype.itemsize > 1:
         return np.asarray(values < 0)
     return np.asarray(values == IGNORE)

@@ -11,9 +11,11 @@ import numpy as np
 from samref.datasets.dataset import MaskWriter, SampleMeta
 from samref.datasets.folder.mask_files import write_binary_like, write_labels_like
 from samref.datasets.folder.overlap import Shares, share_out
+from samref.datasets.folder.scaling import reduced
 from samref.datasets.folder.style import Style, Values
 from samref.errors import InputError
 from samref.io.atomic import copy_file
+from samref.io.colors import ColorTable
 from samref.io.images import printable
 from samref.io.masks import Levels
 from samref.structures import BoolArray, Refinement, Sample
@@ -28,6 +30,7 @@ class FolderMeta(SampleMeta, total=False):
         backgrounds: label of the background of each label map, or None.
         ignored: H x W bool for each label map, pixels that stay what they are.
         written: how each binary PNG is written; None for other files.
+        sizes: (H, W) of each file that has another size than its image.
     """
 
     masks_folder: str
@@ -35,19 +38,21 @@ class FolderMeta(SampleMeta, total=False):
     backgrounds: Mapping[str, int | None]
     ignored: Mapping[str, BoolArray | None]
     written: Mapping[str, tuple[Style, Levels] | None]
+    sizes: Mapping[str, tuple[int, int]]
 
 
 class FolderWriter(MaskWriter):
     """Writes each mask file under its own name below the output, in the coarse file's encoding."""
 
-    def __init__(self, output: Path, threshold: float | None = None) -> None:
+    def __init__(self, output: Path, threshold: float | None = None, palette: ColorTable | None = None) -> None:
         """Chooses where to.
 
         Args:
             output: folder of the refined masks.
             threshold: by which gray masks were read.
+            palette: by which RGB masks were read.
         """
-        self.output, self.threshold = output, threshold
+        self.output, self.threshold, self.palette = output, threshold, palette
 
     def write(self, sample: Sample, refinement: Refinement) -> None:
         """Writes one image's mask files."""
@@ -60,7 +65,8 @@ class FolderWriter(MaskWriter):
             if np.array_equal(sample.masks[rows], refinement.masks[rows]):
                 copy_file(source, target)
             elif sample.meta["labels"][rows[0]] is None:
-                self._write_binary(source, target, sample.meta["written"].get(name), refinement.masks[rows[0]])
+                mask = reduced(refinement.masks[rows[0]], sample.meta["sizes"].get(name, sample.original_size))
+                self._write_binary(source, target, sample.meta["written"].get(name), mask)
             else:
                 self._write_labels(source, target, sample, refinement, rows)
 
@@ -74,13 +80,14 @@ class FolderWriter(MaskWriter):
     def _write_labels(
         self, source: Path, target: Path, sample: Sample, refinement: Refinement, rows: Sequence[int]
     ) -> None:
-        shares = shares_of(sample, refinement, rows)
+        shares, name = shares_of(sample, refinement, rows), sample.meta["files"][rows[0]]
+        size = sample.meta["sizes"].get(name, sample.original_size)
 
         def paint(values: Values) -> None:
             for row, mask in zip(rows, shares.masks, strict=True):
-                values[mask] = sample.meta["labels"][row]
+                values[reduced(mask, size)] = sample.meta["labels"][row]
 
-        write_labels_like(source, target, paint, sample.meta["backgrounds"][sample.meta["files"][rows[0]]])
+        write_labels_like(source, target, paint, sample.meta["backgrounds"][name], self.palette)
 
 
 def rows_of(sample: Sample, name: str) -> list[int]:

@@ -14,6 +14,7 @@ from samref.datasets.voc.npy_dicts import plain_array, read_dict
 from samref.errors import InputError
 from samref.io import masks
 from samref.io.atomic import atomic_path
+from samref.io.colors import voc_colors
 
 Labels = npt.NDArray[np.uint8]
 
@@ -136,14 +137,12 @@ def write_labels(path: Path, labels: Labels, like: Path) -> None:
 
 
 def voc_palette() -> list[int]:
-    """VOC's 256 colors as R, G, B, R, ...: the bits of an index, three at a time, are the color's highest bits.
+    """VOC's 256 colors as R, G, B, R, ....
 
     >>> voc_palette()[3 * 15 : 3 * 16]
     [192, 128, 128]
     """
-    index = np.arange(256)
-    bits = [sum(((index >> (3 * place + channel)) & 1) << (7 - place) for place in range(8)) for channel in range(3)]
-    palette: list[int] = np.stack(bits, axis=1).reshape(-1).tolist()
+    palette: list[int] = voc_colors().reshape(-1).tolist()
     return palette
 
 
