@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,12 @@ from samref.backbones.backbone import Backbone
 from samref.backbones.open import open_backbone
 from samref.config.compose import build, compose_options
 from samref.errors import ConfigError
-from samref.io.inputs import ImageLike, as_image_and_masks, as_masks
+from samref.io.inputs import ImageLike, as_image, as_image_and_masks, as_masks
 from samref.prompts.excavation import PARTS, Excavator, Frame
 from samref.refiners.blank import blank
 from samref.refiners.candidates import IouArray, candidate_iou, candidate_masks, cut_mask, full_logits, pick
 from samref.refiners.clean import Clean
+from samref.refiners.detections import Detections, coarse_masks, refined_detections
 from samref.refiners.guard import Guard
 from samref.refiners.hypotheses import gather_prompts
 from samref.refiners.selection import Scores, selection_rule
@@ -169,6 +170,10 @@ class SAMRefiner:
         refiner.verdict, refiner.zoom, refiner.clean = build(cfg.verdict), build(cfg.zoom), build(cfg.clean)
         return refiner
 
+    @overload
+    def refine(self, image: ImageLike, masks: Detections) -> Any: ...
+
+    @overload
     def refine(
         self,
         image: ImageLike,
@@ -177,18 +182,29 @@ class SAMRefiner:
         *,
         keep_candidates: bool = False,
         keep_logits: bool = False,
-    ) -> Refinement:
+    ) -> Refinement: ...
+
+    def refine(
+        self,
+        image: ImageLike,
+        masks: npt.ArrayLike | Detections,
+        truth: npt.ArrayLike | None = None,
+        *,
+        keep_candidates: bool = False,
+        keep_logits: bool = False,
+    ) -> Any:
         """Refines the coarse masks of one image.
 
         Args:
             image: H x W x 3 uint8 RGB array, a PIL image or a path.
-            masks: H x W or N x H x W; bool, 0/1 or 0/255.
+            masks: H x W or N x H x W; bool, 0/1 or 0/255. Or `supervision.Detections` with masks or boxes.
             truth: ground truth of the same shape, for `selection="oracle"` and for `candidate_iou`.
             keep_candidates: whether to return the three candidates of each mask.
             keep_logits: whether to return the chosen candidate's logits in image px.
 
         Returns:
-            The refined masks, N x H x W bool in input order, and what is known of each.
+            The refined masks, N x H x W bool in input order, and what is known of each: a `Refinement`. For detections,
+            detections, see `refined_detections`.
 
         Raises:
             InputError: (a `ValueError`) for a mask of another size or with other values, or a non-RGB image.
@@ -199,6 +215,10 @@ class SAMRefiner:
         >>> result.masks.shape, result.flags
         ((1, 40, 60), ('refined',))
         """
+        if isinstance(masks, Detections):
+            pixels = as_image(image)
+            coarse = coarse_masks(masks, (pixels.shape[0], pixels.shape[1]))
+            return refined_detections(masks, self.refine(pixels, coarse))
         pixels, coarse = as_image_and_masks(image, masks)
         real = None if truth is None else as_masks(truth, (pixels.shape[0], pixels.shape[1]), "truth mask")
         sample = Sample(pixels, coarse, "image", tuple(range(len(coarse))), truth=real)

@@ -156,9 +156,7 @@ def test_other_palettes_are_refused(tmp_path, colors, words):
 
 @pytest.mark.parametrize("colors", [[WHITE, RED], [BLACK, RED, WHITE]])
 def test_other_colors_are_refused(tmp_path, colors):
-    with pytest.raises(
-        InputError, match=f"color image of {len(colors)} colors; expected .* one color on black, or a"
-    ):
+    with pytest.raises(InputError, match=f"color image of {len(colors)} colors; expected .* one color on black, or a"):
         decode(save_colors(tmp_path / "m.png", np.indices(SIZE).sum(0) % len(colors), colors))
 
 
