@@ -41,6 +41,7 @@ ARGUMENTS = {
     "folder": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.output=OUTPUT"],
     "yolo": ["dataset.data=yolo/data.yaml"],
     "labelme": ["dataset.labels=labelme"],
+    "voc_instances": ["dataset.root=voc_instances"],
     "cvat": ["dataset.annotations=cvat/annotations.xml", "dataset.images=cvat/images"],
     "label_studio": ["dataset.tasks=label_studio/tasks.json", "dataset.images=label_studio/images"],
 }
@@ -116,6 +117,7 @@ MAKERS = {
     "folder": _folder,
     "label_studio": lambda folder: shutil.copytree(FIXTURES / "label_studio", folder / "label_studio"),
     "cvat": lambda folder: shutil.copytree(FIXTURES / "cvat", folder / "cvat"),
+    "voc_instances": lambda folder: shutil.copytree(FIXTURES / "voc_instances", folder / "voc_instances"),
     "labelme": lambda folder: shutil.copytree(FIXTURES / "labelme", folder / "labelme"),
     "yolo": lambda folder: shutil.copytree(FIXTURES / "yolo", folder / "yolo"),
 }

@@ -88,6 +88,11 @@ FORMATS: Mapping[str, Format] = {
         IMAGES,
         images_needed=True,
     ),
+    "voc-instances": Format(
+        "voc_instances",
+        "folders of PASCAL VOC: JPEGImages, SegmentationObject, SegmentationClass",
+        ((Given("root", FOLDER, "a folder with JPEGImages and SegmentationObject"),),),
+    ),
 }
 # Options of every data set that has them, for one check of what is typed.
 COMMON: Mapping[str, Given] = {

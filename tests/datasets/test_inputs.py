@@ -15,6 +15,7 @@ from samref.datasets.shapes.cvat import CvatDataset
 from samref.datasets.shapes.label_studio import LabelStudioDataset
 from samref.datasets.shapes.labelme import LabelmeDataset
 from samref.datasets.shapes.yolo import YoloDataset
+from samref.datasets.voc.instances import VocInstances
 from samref.datasets.voc.voc import VocDataset
 from samref.prompts.split_then_merge import SplitThenMerge
 from tests.factories import make_davis, make_davis585, make_folder
@@ -80,7 +81,14 @@ def cvat(root):
     return CvatDataset(root / "annotations.xml", root / "images")
 
 
-MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme, label_studio, cvat]
+def voc_instances(root):
+    for name in ("JPEGImages/photo.png", "SegmentationObject/photo.png", "SegmentationClass/photo.png"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(FIXTURES / "voc_instances" / name, root / name)
+    return VocInstances(root)
+
+
+MAKERS = [davis585, davis, folder, big, voc, coco, yolo, labelme, label_studio, cvat, voc_instances]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
