@@ -18,6 +18,11 @@ NEEDS = {
     "pydensecrf": ["tests/refiners/test_dense_crf.py"],
     "segmentation_refinement": ["tests/refiners/test_cascade_psp.py"],
     "tensorboard": ["tests/loggers/test_tensorboard.py"],
+    "transformers": [
+        "tests/backbones/hf",
+        "tests/benchmarks/test_gpu.py",
+        "tests/integration/test_transformers_run.py",
+    ],
     "wandb": ["tests/loggers/test_wandb.py", "tests/loggers/wandb_files.py"],
 }
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("transformers", reason="the extra hf is not installed")
-
 from samref.config.compose import compose_config
 from samref.engine import parts, runner
 from tests.backbones.hf.models import saved_model

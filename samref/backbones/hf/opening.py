@@ -20,6 +20,7 @@ from samref.errors import ConfigError, WeightsError
 CONFIG = "config.json"
 # The first that is there counts.
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
+CANDIDATES, ACTIVATION = 3, "gelu"
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 
 
@@ -64,7 +65,7 @@ def open_model(name: str, family: Family, weights: str | Path | None, sha256: st
             f"{family.title} model"
         )
     folder, files = _located(weights)
-    written = _config_of(folder)
+    written = _read(folder / CONFIG)
     if written is not None:
         _require_family(name, family, written, folder)
     found = _verified(files, sha256)
@@ -75,6 +76,7 @@ def open_model(name: str, family: Family, weights: str | Path | None, sha256: st
     with quiet(transformers):
         config = _configuration(name, model_class, folder, written, state, files[0])
         model = load(model_class, config, state, str(weights))
+    _require_candidates(model, str(weights))
     mean, std = _pixel_statistics(folder, family)
     content = json.dumps(config.to_dict(), sort_keys=True, default=str)
     config_id = hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -170,8 +172,8 @@ def _located(weights: str | Path) -> tuple[Path, list[Path]]:
     raise WeightsError(f"{path} has no {' and no '.join(WEIGHTS)}; expected a folder that save_pretrained left")
 
 
-def _config_of(folder: Path) -> dict[str, Any] | None:
-    path = folder / CONFIG
+def _read(path: Path) -> dict[str, Any] | None:
+    """Content of a configuration file; None where there is none."""
     if not path.is_file():
         return None
     try:
@@ -232,16 +234,28 @@ def _configuration(
 def _pixel_statistics(folder: Path, family: Family) -> tuple[Statistics, Statistics]:
     """Mean and deviation of the pixels that a model was trained with."""
     for name in PREPROCESSING:
-        path = folder / name
-        if path.is_file():
-            content = json.loads(path.read_text(encoding="utf-8"))
+        content = _read(folder / name)
+        if content is not None:
             content = content.get("image_processor", content)
             mean, std = (content.get(key) for key in ("image_mean", "image_std"))
             if content.get("do_normalize", True) and mean and std:
-                return _scaled(mean), _scaled(std)
+                return _scaled(mean, folder / name), _scaled(std, folder / name)
     return family.pixel_mean, family.pixel_std
 
 
-def _scaled(values: Any) -> Statistics:
-    red, green, blue = (255.0 * float(value) for value in values)
+def _scaled(values: Any, path: Path) -> Statistics:
+    try:
+        red, green, blue = (255.0 * float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path} gives {values!r} for the pixels; expected three numbers") from error
     return red, green, blue
+
+
+def _require_candidates(model: Any, source: str) -> None:
+    """Raises `WeightsError` for a model that cannot stand in SAM's place."""
+    candidates = model.mask_decoder.num_multimask_outputs
+    if candidates != CANDIDATES:
+        raise WeightsError(f"{source} has {candidates} candidates a prompt; expected {CANDIDATES}, as SAM has")
+    activation = getattr(model.vision_encoder.config, "hidden_act", ACTIVATION)
+    if activation != ACTIVATION:
+        raise WeightsError(f"the encoder of {source} has the activation {activation!r}; expected {ACTIVATION!r}")

@@ -1,7 +1,5 @@
 import pytest
 
-pytest.importorskip("transformers", reason="the extra hf is not installed")
-
 from samref.backbones.hf.sam import HfSam, HfSamHq
 from samref.backbones.hf.sam2 import EdgeTam, Sam2, Sam3
 from tests.backbones.hf.models import MODELS, random_model

@@ -70,6 +70,25 @@ def test_a_folder_that_says_how_it_was_trained_is_believed(folder):
     assert backbone.pixel_std.flatten().tolist() == [63.75] * 3
 
 
+@pytest.mark.parametrize(
+    "content", ['{"image_mean": [1, 2], "image_std": [1, 2]}', '{"image_mean": "a", "image_std": "b"}', "{"]
+)
+def test_a_folder_that_says_it_wrongly_is_not(folder, content):
+    path = folder("hf_sam")
+    (path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(WeightsError, match=r"preprocessor_config\.json .*expected"):
+        HfSam(weights=path, device="cpu")
+
+
+def test_a_model_that_is_none_of_sams_is_refused(folder):
+    path = folder("hf_sam")
+    config = json.loads((path / "config.json").read_text())
+    config["vision_config"]["hidden_act"] = "relu"
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="has the activation 'relu'; expected 'gelu'"):
+        HfSam(weights=path, device="cpu")
+
+
 def test_embeddings_of_other_models_frames_and_pixels_are_filed_apart(cases, folder):
     path = folder("hf_sam")
     (path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.25] * 3}))

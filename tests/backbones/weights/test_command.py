@@ -1,5 +1,7 @@
 import pytest
 
+from samref.backbones.weights.checkpoint import file_sha256
+from samref.backbones.weights.hub_models import HUB_MODELS
 from samref.backbones.weights.registry import CHECKPOINTS
 from samref.cli.main import main
 from tests.backbones.weights.conftest import NAME
@@ -19,7 +21,7 @@ def test_the_list_names_every_backbone_and_what_is_cached(cache, publish, capsys
     capsys.readouterr()
     assert main(["weights", "--list"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert rows.keys() >= CHECKPOINTS.keys()
+    assert rows.keys() >= {*CHECKPOINTS, *HUB_MODELS}
     assert rows[NAME].split()[-1] == "pth"
     assert rows["vit_h"].split()[-1] == "-"
 
@@ -56,3 +58,45 @@ def test_without_arguments_it_says_what_it_takes(capsys):
         main(["weights"])
     assert raised.value.code == 2
     assert "--list" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The hub's cache with one model, as its client leaves it; returns the file under its hash."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    folder = tmp_path / "hub" / "models--facebook--sam2.1-hiera-tiny"
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "snapshots" / "1").mkdir(parents=True)
+    written = tmp_path / "written"
+    written.write_bytes(b"weights")
+    blob = written.rename(folder / "blobs" / file_sha256(written))
+    (folder / "snapshots" / "1" / "model.safetensors").symlink_to(blob)
+    return blob
+
+
+def test_models_of_the_hub_are_listed_with_what_its_cache_has(cache, hub, capsys):
+    assert main(["weights", "--list"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert rows["sam2_hiera_t"].split()[-2:] == [f"{hub.name[:8]}...", "hub"]
+    assert rows["sam2_hiera_l"].split()[-1] == "-"
+    assert "gated" in rows["sam3"]
+
+
+def test_files_of_the_hub_are_compared_with_its_hash(cache, hub, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main(["weights", "--verify", "sam2_hiera_t"]) == 0
+    assert main(["weights", "--verify", "sam2_hiera_l"]) == 1
+    hub.write_bytes(b"damaged")
+    assert main(["weights", "--verify", "sam2_hiera_t"]) == 1
+    assert "not the hash that the hub publishes" in " ".join(capsys.readouterr().out.split())
+    assert hub.exists()
+
+
+def test_a_name_of_the_hub_is_fetched_there(cache, monkeypatch, capsys, tmp_path):
+    asked = []
+    monkeypatch.setattr("samref.cli.weights_found.fetch_from_hub", lambda name: asked.append(name) or tmp_path)
+    assert main(["weights", "sam3"]) == 0
+    assert asked == ["facebook/sam3"]
+    printed = capsys.readouterr().out
+    assert str(tmp_path) in printed
+    assert "SAM License" in printed
