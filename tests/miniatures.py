@@ -15,6 +15,7 @@ from samref.datasets.coco.cocofied import cocofy_file
 from tests.factories import blob, make_davis, make_davis585, save_mask, save_photo
 from tests.factories_benchmarks import annotation, image_record, make_big, make_coco, make_lvis, make_voc, result
 from tests.factories_benchmarks import write_json as write
+from tests.factories_scenes import make_scenes
 
 TRAINED_WITH = {
     "NB": ("F1%+U99%", "F5%+U95%", "F10%+U90%"),
@@ -41,6 +42,7 @@ ARGUMENTS = {
     "folder": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.output=OUTPUT"],
     "yolo": ["dataset.data=yolo/data.yaml"],
     "labelme": ["dataset.labels=labelme"],
+    "geotiff": ["dataset.images=IMAGES", "dataset.masks=MASKS", "dataset.window=64", "dataset.margin=16"],
     "voc_instances": ["dataset.root=voc_instances"],
     "cvat": ["dataset.annotations=cvat/annotations.xml", "dataset.images=cvat/images"],
     "label_studio": ["dataset.tasks=label_studio/tasks.json", "dataset.images=label_studio/images"],
@@ -118,6 +120,7 @@ MAKERS = {
     "label_studio": lambda folder: shutil.copytree(FIXTURES / "label_studio", folder / "label_studio"),
     "cvat": lambda folder: shutil.copytree(FIXTURES / "cvat", folder / "cvat"),
     "voc_instances": lambda folder: shutil.copytree(FIXTURES / "voc_instances", folder / "voc_instances"),
+    "geotiff": make_scenes,
     "labelme": lambda folder: shutil.copytree(FIXTURES / "labelme", folder / "labelme"),
     "yolo": lambda folder: shutil.copytree(FIXTURES / "yolo", folder / "yolo"),
 }

@@ -93,6 +93,11 @@ FORMATS: Mapping[str, Format] = {
         "folders of PASCAL VOC: JPEGImages, SegmentationObject, SegmentationClass",
         ((Given("root", FOLDER, "a folder with JPEGImages and SegmentationObject"),),),
     ),
+    "geotiff": Format(
+        "geotiff",
+        "GeoTIFF scenes and masks on the same grid, window by window",
+        ((IMAGES, Given("masks", FOLDER, "the folder of the masks")),),
+    ),
 }
 # Options of every data set that has them, for one check of what is typed.
 COMMON: Mapping[str, Given] = {

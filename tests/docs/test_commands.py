@@ -29,6 +29,7 @@ CONTEXTS = (
     ("dataset=folder",),
     ("dataset=coco",),
     ("dataset=yolo",),
+    ("dataset=geotiff",),
     ("dataset=voc_instances",),
     ("adaption=iou_lora", "logger=wandb"),
     ("refiner=dense_crf", "dataset=davis585"),
