@@ -1,6 +1,7 @@
 """`samref refine`: masks of a folder or of a COCO json come out refined, whatever characters their paths hold."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from samref.cli.refine import check_task, is_override, read_task
 from samref.errors import ConfigError
 from tests.factories import blob, rough, save_mask, save_photo
 from tests.factories_benchmarks import make_coco
+from tests.factories_scenes import make_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (48, 80)
@@ -86,16 +88,27 @@ def test_a_coco_json_is_refined(tmp_path, monkeypatch, truth):
     assert ("ap_mask" in json.loads(report.read_text())["metrics"].get("refined", {})) == truth
 
 
-def test_yolo_labels_are_refined(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (["--yolo", "yolo/data.yaml"], ["data.yaml", "labels/val/000000000001.txt", "labels/val/000000000002.txt"]),
+        (["--labelme", "labelme"], ["embedded.json", "referenced.json"]),
+        (["--label-studio", "label_studio/tasks.json", "--images", "label_studio/images"], ["tasks.json"]),
+        (["--cvat", "cvat/annotations.xml", "--images", "cvat/images"], ["annotations.xml"]),
+        (["--voc-instances", "voc_instances"], ["SegmentationClass/photo.png", "SegmentationObject/photo.png"]),
+        (["--geotiff", "IMAGES", "MASKS"], ["a.tif"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_labels_of_other_tools_are_refined(tmp_path, monkeypatch, capsys, words, written):
     monkeypatch.chdir(tmp_path)
-    made = ROOT / "tests" / "fixtures" / "yolo"
-    assert main(["refine", "--yolo", str(made / "data.yaml"), "out", *QUICK]) == 0
-    assert (tmp_path / "out" / "data.yaml").read_bytes() == (made / "data.yaml").read_bytes()
-    before, after = (
-        [line.split()[0] for path in sorted((folder / "labels" / "val").iterdir()) for line in path.open()]
-        for folder in (made, tmp_path / "out")
-    )
-    assert before == after
+    shutil.copytree(ROOT / "tests" / "fixtures", tmp_path, dirs_exist_ok=True)
+    make_scenes(tmp_path)
+    assert main(["refine", *words, "out", *QUICK, "guard.enabled=false"]) == 0, capsys.readouterr()
+    found = [path.relative_to("out").as_posix() for path in sorted(Path("out").rglob("[!.]*")) if path.is_file()]
+    assert found == written
+    (report,) = Path("outputs").rglob("report.json")
+    assert json.loads(report.read_text())["counts"]["masks"] > 0
 
 
 def test_a_coco_json_is_never_written_over(tmp_path, monkeypatch, capsys):

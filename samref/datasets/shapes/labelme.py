@@ -100,8 +100,12 @@ class LabelmeDataset(ShapeDataset):
     def picture(self, index: int) -> Path:
         """See `ShapeDataset`: where the image is, or is missing."""
         name = self.page(index).image_name
-        beside = self._labels[index].parent / PureWindowsPath(name).as_posix()
-        found = None if self._images is None else self._images.find(name)
+        folder = self._labels[index].parent
+        beside = folder / PureWindowsPath(name).as_posix()
+        if self._images is None and beside.is_file():
+            return beside
+        # A path of another computer: what it ends with is looked for, as in other formats.
+        found = (self._images or ImageFolder(folder)).find(name) if name else None
         return found or (beside if self._images is None else self._images.folder / PureWindowsPath(name).name)
 
     def writer(self, output: Path) -> FilesWriter:

@@ -21,6 +21,7 @@ SHORTEST = 7
 # Ultralytics takes fractions that are a little too large for rounding.
 LARGEST = 1.01
 DECIMALS = 8
+MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class YoloPage:
 
     Attributes:
         rows: with their line ends.
+        mark: the byte order mark in front of them, or nothing.
         size: None, for fractions fit images of any size.
     """
 
     rows: tuple[str, ...]
+    mark: str = ""
     size: None = None
 
     @property
@@ -64,7 +67,8 @@ class YoloPage:
         Returns:
             The rows; those without another polygon as they were.
         """
-        return "".join(_written(row, shapes.get(place), size) for place, row in enumerate(self.rows)).encode()
+        rows = (_written(row, shapes.get(place), size) for place, row in enumerate(self.rows))
+        return (self.mark + "".join(rows)).encode()
 
 
 def read_rows(path: Path) -> YoloPage:
@@ -74,12 +78,13 @@ def read_rows(path: Path) -> YoloPage:
         InputError: if it is no text, or nothing is left in it.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"labels {printable(path)} cannot be read ({error}); expected rows of numbers") from None
     if not text:
         raise InputError(f"labels {printable(path)} are empty by now; run the same command again")
-    return YoloPage(tuple(text.splitlines(keepends=True)))
+    mark = MARK if text.startswith(MARK) else ""
+    return YoloPage(tuple(text[len(mark) :].splitlines(keepends=True)), mark)
 
 
 def _numbers(row: str) -> tuple[list[float], str]:

@@ -109,6 +109,11 @@ def test_a_missing_image_is_missing(made):
         LabelmeDataset(made)[1]
 
 
+def test_a_path_of_another_computer_is_found_by_what_it_ends_with(made):
+    edit(made / "referenced.json", lambda content: content.update(imagePath="C:\\data\\photos\\referenced.png"))
+    assert LabelmeDataset(made).picture(1) == made / "photos" / "referenced.png"
+
+
 def test_json_files_of_others_are_left_out_and_said_to_be(made):
     (made / "coco.json").write_text('{"images": [], "annotations": []}')
     data = LabelmeDataset(made)

@@ -70,10 +70,14 @@ def test_a_tolerance_saves_points_and_what_is_scored_is_what_is_written(made, tm
 def test_boxes_confidences_and_line_ends_stay(tmp_path):
     box, points = "1 0.5 0.5 0.2 0.2", SQUARE + " 0.875"
     data = write_rows(tmp_path, box, points, "", box + " 0.5", end="\r\n")
+    path = tmp_path / "labels" / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     sample = data[0]
     assert sample.object_ids == (2,) and sample.masks.sum() == 20 * 20
     write_all(data, tmp_path / "out", lambda mask: np.roll(mask, 2, axis=1))
-    lines = (tmp_path / "out" / "a.txt").read_bytes().decode().split("\r\n")
+    text = (tmp_path / "out" / "a.txt").read_bytes().decode()
+    lines = text.removeprefix("\ufeff").split("\r\n")
+    assert text.startswith("\ufeff")
     assert [lines[0], lines[2], lines[3], lines[4]] == [box, "", box + " 0.5", ""]
     words = lines[1].split()
     assert words[0] == "3" and words[-1] == "0.875" and len(words) % 2 == 0
