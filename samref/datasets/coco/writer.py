@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from samref.datasets.dataset import MaskWriter
-from samref.io.atomic import write_text
+from samref.io.atomic import copy_file, write_text
 from samref.io.coco_files import CocoFile, Record
 from samref.io.coco_ids import ImageId
 from samref.structures import REFINED, BoolArray, Refinement, Sample
@@ -55,8 +57,8 @@ class CocoWriter(MaskWriter):
         places = {position: place for place, position in enumerate(self._positions[sample.image_id])}
         kept = [
             (places[position], {key: record[key] for key in REPLACED if key in record})
-            for position, record, flag in zip(sample.meta["positions"], records, refinement.flags, strict=True)
-            if flag == REFINED
+            for row, (position, record) in enumerate(zip(sample.meta["positions"], records, strict=True))
+            if refinement.flags[row] == REFINED and not np.array_equal(sample.masks[row], refinement.masks[row])
         ]
         self.restore(sample.image_id, kept)
         return kept
@@ -67,8 +69,11 @@ class CocoWriter(MaskWriter):
         self._refined |= {positions[place]: fields for place, fields in kept}
 
     def close(self) -> None:
-        """Writes the file atomically."""
-        write_text(self.path, json.dumps(self._merged()))
+        """Writes the file atomically; one in which nothing changed is a copy."""
+        if self._refined or self._image_ids is not None:
+            write_text(self.path, json.dumps(self._merged()))
+        else:
+            copy_file(self._coarse.path, self.path)
 
     def _merged(self) -> Any:
         records = [

@@ -99,11 +99,11 @@ def pair_files(
         else:
             claims[owner].numbered.append((number, path))
     lonely = {image for image in images if image not in claims}
+    twins = {path for paths in photos.twins if lonely.intersection(paths) for path in paths}
+    problems += [_twins(paths, "images") for paths in photos.twins if lonely.intersection(paths)]
     for k, path in enumerate(orphans):
         hint = _hint(path, [image for image in lonely if image.parent == path.parent]) if k < HINTS else ""
         problems.append(Failure(_text(path), f"mask {printable(path)} has no image of its name{hint}"))
-    twins = {path for paths in photos.twins if lonely.intersection(paths) for path in paths}
-    problems += [_twins(paths, "images") for paths in photos.twins if lonely.intersection(paths)]
     truths = None if truth is None else _Truths(truth)
     pairings = []
     for image in images:
@@ -231,6 +231,9 @@ def _hint(mask: Path, images: Sequence[Path]) -> str:
         image = max(starts, key=lambda image: len(image.stem))
         rest = stem[len(image.stem) :]
         return f"; dataset.mask_suffix={rest} pairs it with {printable(image.name)}, or rename it"
+    ends = [image for image in images if stem.endswith(image.stem) and image.stem]
+    if ends:
+        return f"; rename it to {printable(max(ends, key=lambda image: len(image.stem)).stem)}{mask.suffix}"
     longer = [image for image in images if image.stem.startswith(stem)]
     if longer:
         rest = longer[0].stem[len(stem) :]

@@ -64,6 +64,16 @@ def test_masks_that_were_not_refined_keep_their_record(coco, tmp_path):
     assert written[2]["segmentation"] == rle(rectangle(31, 12, 51, 40))
 
 
+def test_a_file_in_which_nothing_changed_is_a_copy(coco, tmp_path):
+    coco.predictions.write_text(json.dumps(coco.results, indent=3))
+    data = results_dataset(coco)
+    writer = data.writer(tmp_path / "out")
+    for k in range(len(data)):
+        writer.write(data[k], refined(data[k].masks))
+    writer.close()
+    assert writer.path.read_bytes() == coco.predictions.read_bytes()
+
+
 def test_an_image_that_failed_keeps_its_records(coco, tmp_path):
     written = write_all(results_dataset(coco), tmp_path, indices=[1])
     assert [written[0], written[2]] == [coco.results[0], coco.results[2]]

@@ -156,3 +156,9 @@ def test_names_that_are_not_utf8_pair_and_get_an_id_any_file_can_hold(tmp_path):
     masks = [path for path in list_images(tmp_path) if path.suffix == ".png"]
     pairings, _ = pair_files(images, masks)
     assert [pairing.image_id.encode("utf-8") for pairing in pairings] == [b"caf\\xe9"]
+
+
+def test_two_images_of_one_name_are_said_first_and_a_word_in_front_is_to_be_renamed():
+    problems = paired(["a.jpg", "a.png"], ["a.tif"])[1]
+    assert "a.jpg, a.png have the same name but for the ending" in problems[0]
+    assert paired(["a.jpg"], ["mask_a.png"])[1][0].endswith("; rename it to a.png")
