@@ -54,7 +54,7 @@ class Reply:
 
 
 class Server:
-    """Answers one worker; has the embeddings that the worker asked for."""
+    """Answers one worker; has the embeddings that the worker wanted."""
 
     def __init__(self, backbone: Backbone, exchange: Exchange) -> None:
         """Takes the model and the memory that it shares with the worker."""
@@ -70,14 +70,10 @@ class Server:
         arrays = {name: self.exchange.read(place) for name, place in request.places.items()}
         start = max((place.stop for place in request.places.values()), default=0)
         answer: dict[str, Tensor] = {}
-        described = None
         with torch.inference_mode():
             if request.call == "encode":
-                embedding = self.backbone.encode(arrays["image"])
-                self._count += 1
-                self.embeddings[self._count] = embedding
-                described = self._count, embedding.original_size, embedding.input_size
-            elif request.call == "features":
+                return self.keep(self.backbone.encode(arrays["image"]), time.perf_counter() - clock)
+            if request.call == "features":
                 answer = {"features": self.embeddings[request.embedding].features}
             else:
                 embedding = self.embeddings[request.embedding]
@@ -87,7 +83,22 @@ class Server:
                     height, width = self._seen(embedding)
                     answer["low_res_logits"] = answer["low_res_logits"][..., :height, :width]
             places = self.exchange.write({name: part.float() for name, part in answer.items()}, start)
-        return Reply(places, time.perf_counter() - clock, described)
+        return Reply(places, time.perf_counter() - clock)
+
+    def image(self, request: Request) -> npt.NDArray[np.uint8]:
+        """The image that a worker wants encoded; it stays as it is until the worker has its reply."""
+        return self.exchange.read(request.places["image"])
+
+    def keep(self, embedding: Embedding, seconds: float) -> Reply:
+        """The reply to a request for an embedding, once there is one.
+
+        Args:
+            embedding: kept until the worker drops it.
+            seconds: that it took.
+        """
+        self._count += 1
+        self.embeddings[self._count] = embedding
+        return Reply({}, seconds, (self._count, embedding.original_size, embedding.input_size))
 
     def _seen(self, embedding: Embedding) -> tuple[int, int]:
         """The part of the logit grid that the image's pixels see: bilinear upsampling reaches one entry beyond it."""

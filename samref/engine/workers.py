@@ -12,8 +12,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from multiprocessing import connection as connections
@@ -24,6 +24,7 @@ import cv2
 import torch
 
 from samref.backbones.backbone import Backbone
+from samref.backbones.encoding import AT_ONCE, EncodingQueue, on_stream, stream_of
 from samref.backbones.exchange import Exchange
 from samref.backbones.served import Facts, Reply, Request, ServedBackbone, Server
 from samref.callbacks.outcome import Outcome
@@ -42,6 +43,9 @@ PATIENCE = 2.0
 # Workers forked from this process would inherit locks of OpenCV's and OpenMP's threads and hang. So another process,
 # which has never used any, imports this module once and forks all of them.
 START = "forkserver"
+# Workers share out the cores among themselves: threads of their own, of numpy's products above all, would wait for each
+# other most of the time. Libraries look these up when they are imported.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 AUTO = "auto"
 # What `auto` takes at most: more than keep an accelerator busy only take memory.
 MOST = 12
@@ -109,6 +113,9 @@ class Workers:
         self._done: dict[int, Outcome | BaseException] = {}
         self._workers: list[_Worker] = []
         self._next = 0
+        self._encoding = encoding_beside(self.backbone, count)
+        # Masks are decoded before images are encoded: who waits for them is further on.
+        self._decoding = stream_of(self.backbone.device, priority=-1)
 
     def begin(self, todo: Sequence[int]) -> list[Ticket]:
         """Starts the processes.
@@ -120,8 +127,9 @@ class Workers:
             A ticket of each.
         """
         self._todo, self._turn = deque(todo), {index: place for place, index in enumerate(todo)}
-        for _ in range(min(self.count, len(todo))):
-            self._workers.append(_Worker(self.backbone))
+        with _environment(ONE_THREAD):
+            for _ in range(min(self.count, len(todo))):
+                self._workers.append(_Worker(self.backbone))
         for worker in self._workers:
             worker.send((self.samples, self.work, Facts.of(self.backbone)))
         self._hand_out()
@@ -137,10 +145,16 @@ class Workers:
         self._next = self._turn[ticket.index]
         self._hand_out()
         while ticket.index not in self._done:
-            ready = connections.wait([worker.connection for worker in self._workers])
+            encoded = [] if self._encoding is None else [self._encoding.ready]
+            ready = connections.wait([*encoded, *(worker.connection for worker in self._workers)])
             for worker in self._workers:
                 if worker.connection in ready:
                     self._hear(worker)
+            if self._encoding is not None:
+                if self._encoding.ready in ready:
+                    for worker, embedding, seconds in self._encoding.take():
+                        worker.send(worker.server.keep(embedding, seconds))
+                self._encoding.start()
         result = self._done.pop(ticket.index)
         if isinstance(result, BaseException):
             raise result
@@ -150,6 +164,8 @@ class Workers:
         """Ends the processes, whatever they are at; half-written files are removed."""
         for worker in self._workers:
             worker.process.terminate()
+        if self._encoding is not None:
+            self._encoding.close()
         for worker in self._workers:
             worker.end()
         self._workers = []
@@ -160,8 +176,11 @@ class Workers:
             self._done[message.index] = message.result
             worker.busy -= 1
             self._hand_out()
+        elif message.call == "encode" and self._encoding is not None:
+            self._encoding.put(worker, worker.server.image(message))
         else:
-            worker.send(worker.server(message))
+            with on_stream(self._decoding):
+                worker.send(worker.server(message))
 
     def _hand_out(self) -> None:
         """Gives images to workers, the least busy first."""
@@ -170,6 +189,26 @@ class Workers:
                 if worker.busy <= room and self._todo and self._turn[self._todo[0]] < self._next + SPREAD * self.count:
                     worker.busy += 1
                     worker.send(self._todo.popleft())
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables that processes started in the block have."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def encoding_beside(backbone: Backbone, workers: int) -> EncodingQueue[_Worker] | None:
+    """A queue of images to encode while masks are decoded: on an accelerator; a processor does one thing at a time."""
+    return None if backbone.device.type == "cpu" else EncodingQueue(backbone, min(AT_ONCE, workers))
 
 
 class _Worker:
@@ -264,7 +303,7 @@ class _WithoutWaits:
 
 
 def _settle_in() -> None:
-    # Workers share out the cores among themselves already.
+    # Beside `ONE_THREAD`: those two count cores by themselves.
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     # Ctrl-C reaches all processes of a terminal; the first one ends the others.

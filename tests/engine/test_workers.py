@@ -3,14 +3,18 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing import parent_process
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from samref.backbones.encoding import EncodingQueue
 from samref.backbones.exchange import Exchange
 from samref.backbones.served import Facts, ServedBackbone, Server
 from samref.backbones.tiny import TinyHqSam, TinySam
@@ -63,6 +67,14 @@ def test_masks_tables_and_pictures_are_the_same_with_any_number_of_workers(tmp_p
     assert found[1:] == found[:1] * (len(counts) - 1)
 
 
+def test_masks_are_the_same_where_images_are_encoded_in_batches(tmp_path, data, monkeypatch):
+    alone = run(folder_config(data, tmp_path / "w0"))
+    monkeypatch.setattr(workers, "encoding_beside", lambda backbone, count: EncodingQueue(backbone, 2))
+    together = run(folder_config(data, tmp_path / "w3", "num_workers=3"))
+    assert contents(tmp_path / "w3/masks") == contents(tmp_path / "w0/masks")
+    assert together["counts"] == alone["counts"]
+
+
 def test_files_of_many_images_are_the_same(tmp_path):
     made = make_coco(tmp_path / "coco")
     written = []
@@ -86,6 +98,34 @@ def test_a_bad_file_fails_alone_or_ends_the_run_with_its_sentence(tmp_path, data
         run(folder_config(data, tmp_path / "raise", "num_workers=2", "on_error=raise", "verdict.enabled=false"))
     assert "\n" not in str(caught.value)
     assert len(contents(tmp_path / "raise" / "masks")) >= 4, "images before the bad one are kept"
+
+
+class Counting(Folder):
+    """Notes how many threads its process has once numpy and OpenCV have worked."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        many = np.ones((600, 600), np.float32)
+        cv2.GaussianBlur(many @ many, (9, 9), 2)
+        (self.masks / f".threads{index}").write_text(str(len(os.listdir("/proc/self/task"))))
+        return sample
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are listed on Linux alone")
+def test_workers_share_out_the_cores_and_have_no_threads_of_their_own(tmp_path, data):
+    program = (
+        "from tests.engine.test_workers import *\n"
+        f"cfg = folder_config(Path({str(data)!r}), Path({str(tmp_path / 'out')!r}), 'num_workers=1')\n"
+        "cfg.dataset._target_ = 'tests.engine.test_workers.Counting'\n"
+        "if __name__ == '__main__': run(cfg)\n"
+    )
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    subprocess.run([sys.executable, script], check=True, env=environment, stdout=subprocess.DEVNULL)
+    # Its own thread, and the one that watches the run.
+    assert {path.read_text() for path in (data / "masks").glob(".threads*")} == {"2"}
 
 
 class Deadly(Folder):
@@ -115,18 +155,18 @@ def test_a_worker_that_the_system_ends_is_one_sentence_and_the_next_run_goes_on(
 
 def test_an_interrupt_ends_at_once_and_leaves_nothing_half_done(tmp_path, data, monkeypatch):
     cfg = folder_config(data, tmp_path / "out", "num_workers=2")
-    heard = workers.Workers._hear
+    heard, interrupts = workers.Workers._hear, []
 
     def interrupted(self, worker):
         if len(contents(tmp_path / "out/masks")) >= 3:
+            interrupts.append(time.perf_counter())
             raise KeyboardInterrupt
         heard(self, worker)
 
     monkeypatch.setattr(workers.Workers, "_hear", interrupted)
-    clock = time.perf_counter()
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(cfg)
-    assert time.perf_counter() - clock < 5 + workers.PATIENCE
+    assert time.perf_counter() - interrupts[0] < 5 + workers.PATIENCE
     assert not [path for path in (tmp_path / "out/masks").iterdir() if path.name.startswith(".partial")]
     monkeypatch.setattr(workers.Workers, "_hear", heard)
     assert run(cfg)["counts"]["images"] == 9
@@ -148,7 +188,7 @@ def test_a_full_disk_is_one_sentence_whoever_meets_it(tmp_path, data, monkeypatc
         run(folder_config(data, tmp_path / "out", "num_workers=1"))
 
 
-@pytest.mark.parametrize("backbone", [TinySam(), TinyHqSam()], ids=["sam", "hq"])
+@pytest.mark.parametrize("backbone", [TinySam(device="cpu"), TinyHqSam(device="cpu")], ids=["sam", "hq"])
 def test_a_served_backbone_answers_as_the_backbone_does(backbone):
     exchange = Exchange()
     server = Server(backbone, exchange)

@@ -25,7 +25,7 @@ from samref.backbones.fast.tiny_vit import Convolution, Linear, Neck, Products, 
 # Bytes of positional terms at once: what a processor's core has cached, and little of an accelerator's memory.
 BYTES_PER_THREAD = 4 << 20
 BYTES_ON_ACCELERATOR = 512 << 20
-# Heads whose size is a multiple of this are read by fused kernels as they are.
+# Heads and tables whose sizes are multiples of this are read by fused kernels as they are.
 ALIGNED = 8
 
 
@@ -118,32 +118,35 @@ class Attention(Products):
         if self.relative:
             rows, columns = attention.rel_pos_h.detach(), attention.rel_pos_w.detach()
             if appended:
-                places = one_hot_places(len(rows) // 2 + 1, len(columns) // 2 + 1)
-                self.register_buffer("places", places.to(rows))
+                self.register_buffer("places", one_hot_places(len(rows) // 2 + 1, len(columns) // 2 + 1).to(rows))
                 # The kernel multiplies all of a score by the scale.
-                rows, columns = rows / self.scale, columns / self.scale
+                rows, columns = (by_position(table / self.scale) for table in (rows, columns))
             self.register_buffer("rows", rows)
             self.register_buffer("columns", columns)
 
     def forward(self, cells: Tensor) -> Tensor:
         """B x H x W x C -> B x H x W x C."""
         batch, height, width, _ = cells.shape
-        # Heads go with the images: N = B * heads independent attentions over T = H * W cells of size S.
-        parts = self.qkv(cells).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
-        query, key, value = parts.unbind(0)
-        found = self._attended(query, key, value, (height, width))
-        merged = found.reshape(batch, self.heads, height * width, -1).transpose(1, 2).reshape(cells.shape)
+        # 3 x B x heads x T x S, over T = H * W cells of size S.
+        parts = self.qkv(cells).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        merged = self._attended(parts, (height, width)).transpose(1, 2).reshape(cells.shape)
         projected: Tensor = self.proj(merged)
         return projected
 
-    def _attended(self, query: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int]) -> Tensor:
-        """N x T x S queries, keys and values -> N x T x S."""
-        if not self.relative:
-            return _attention(query, key, value, self.scale, None)
-        by_row, by_column = positional_terms(query.reshape(len(query), *grid, -1), self.rows, self.columns)
-        if self.appended:
+    def _attended(self, parts: Tensor, grid: tuple[int, int]) -> Tensor:
+        """3 x B x heads x T x S queries, keys and values -> B x heads x T x S."""
+        if self.relative and self.appended:
+            # Heads stay where they are: the appended ones are copies anyway.
+            query, key, value = parts.unbind(0)
+            by_row, by_column = products_with(query.reshape(*query.shape[:2], *grid, -1), self.rows, self.columns)
             return appended_attention(query, key, value, by_row, by_column, self.places, self.scale)
-        return chunked_attention(query, key, value, by_row, by_column, self.scale, self.budget)
+        query, key, value = parts.flatten(1, 2).unbind(0)
+        if self.relative:
+            by_row, by_column = positional_terms(query.reshape(len(query), *grid, -1), self.rows, self.columns)
+            found = chunked_attention(query, key, value, by_row, by_column, self.scale, self.budget)
+        else:
+            found = _attention(query[:, None], key[:, None], value[:, None], self.scale, None)[:, 0]
+        return found.view(*parts.shape[1:3], *found.shape[1:])
 
 
 def appends_positions(dtype: torch.dtype, device: torch.device, window: int) -> bool:
@@ -164,16 +167,27 @@ def positional_terms(query: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tens
     """What the score of a query and a key owes to the distance of their rows, and to that of their columns.
 
     Args:
-        query: N x H x W x S.
+        query: ... x H x W x S.
         rows: (2 H - 1) x S, by distance.
         columns: (2 W - 1) x S, by distance.
 
     Returns:
-        N x H x W x H by row of the key, and N x H x W x W by its column.
+        ... x H x W x H by row of the key, and ... x H x W x W by its column.
     """
-    _, height, width, _ = query.shape
-    by_row = torch.einsum("nhws,hsk->nhwk", query, _relative(rows, height))
-    return by_row, torch.einsum("nhws,wsk->nhwk", query, _relative(columns, width))
+    height, width = query.shape[-3:-1]
+    return products_with(query, _relative(rows, height), _relative(columns, width))
+
+
+def products_with(query: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """What `positional_terms` returns, from tables by position of the query: H x S x H, W x S x W."""
+    by_row = torch.einsum("...hws,hsk->...hwk", query, rows)
+    return by_row, torch.einsum("...hws,wsk->...hwk", query, columns)
+
+
+def by_position(table: Tensor) -> Tensor:
+    """(2 L - 1) x S by distance -> L x S x L' by position of the query and of the key; zeros fill up to `ALIGNED`."""
+    length = len(table) // 2 + 1
+    return F.pad(_relative(table, length), (0, -length % ALIGNED)).contiguous()
 
 
 def _relative(table: Tensor, length: int) -> Tensor:
@@ -183,31 +197,32 @@ def _relative(table: Tensor, length: int) -> Tensor:
 
 
 def one_hot_places(height: int, width: int) -> Tensor:
-    """Row and column of each cell of a grid, (H W) x (H + W) of 0 and 1."""
-    return torch.cat([torch.eye(height).repeat_interleave(width, 0), torch.eye(width).repeat(height, 1)], dim=1)
+    """Row and column of each cell of a grid, (H W) x (H' + W') of 0 and 1; H' and W' are multiples of `ALIGNED`."""
+    rows, columns = (F.pad(torch.eye(length), (0, -length % ALIGNED)) for length in (height, width))
+    return torch.cat([rows.repeat_interleave(width, 0), columns.repeat(height, 1)], dim=1)
 
 
 def appended_attention(
     query: Tensor, key: Tensor, value: Tensor, by_row: Tensor, by_column: Tensor, places: Tensor, scale: float
 ) -> Tensor:
-    """N x T x S queries, keys and values -> N x T x S; positional terms are more of the heads' numbers.
+    """B x heads x T x S queries, keys and values -> B x heads x T x S; positional terms are more of the heads' numbers.
 
     Args:
-        query: N x T x S.
-        key: N x T x S.
-        value: N x T x S.
-        by_row: N x H x W x H, divided by the scale.
-        by_column: N x H x W x W, divided by the scale.
-        places: T x (H + W), see `one_hot_places`.
+        query: B x heads x T x S.
+        key: B x heads x T x S.
+        value: B x heads x T x S.
+        by_row: B x heads x H x W x H', divided by the scale.
+        by_column: B x heads x H x W x W', divided by the scale.
+        places: T x (H' + W'), see `one_hot_places`.
         scale: of scores.
     """
-    size = query.shape[2] + places.shape[1]
+    size = query.shape[3] + places.shape[1]
     # Kernels for half precision want heads of one size, a multiple of `ALIGNED`; zeros change no score.
-    padding = -size % ALIGNED
-    queries = F.pad(torch.cat([query, by_row.flatten(1, 2), by_column.flatten(1, 2)], dim=2), (0, padding))
-    keys = F.pad(torch.cat([key, places.expand(len(key), -1, -1)], dim=2), (0, padding))
-    values = F.pad(value, (0, size + padding - value.shape[2]))
-    return _attention(queries, keys, values, scale, None)[..., : value.shape[2]]
+    padding = query.new_zeros(()).expand(*query.shape[:3], -size % ALIGNED)
+    queries = torch.cat([query, by_row.flatten(2, 3), by_column.flatten(2, 3), padding], dim=3)
+    keys = torch.cat([key, places.expand(*key.shape[:2], -1, -1), padding], dim=3)
+    values = F.pad(value, (0, keys.shape[3] - value.shape[3]))
+    return _attention(queries, keys, values, scale, None)[..., : value.shape[3]]
 
 
 def chunked_attention(
@@ -226,12 +241,12 @@ def chunked_attention(
             bias = by_row[images, near, :, :, None] + by_column[images, near, :, None, :]
             windowed = query[images, y * width : (y + rows) * width]
             bias = bias.reshape(len(windowed), 1, windowed.shape[1], -1)
-            found.append(_attention(windowed, key[images], value[images], scale, bias))
+            parts = (windowed[:, None], key[images, None], value[images, None])
+            found.append(_attention(*parts, scale, bias)[:, 0])
         chunks.append(torch.cat(found, dim=1))
     return torch.cat(chunks)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None) -> Tensor:
-    """N x T' x S queries, N x T x S keys and values, N x 1 x T' x T terms to be added to the scores -> N x T' x S."""
-    found = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], bias, scale=scale)
-    return found[:, 0]
+    """... x T' x S queries, ... x T x S keys and values, ... x T' x T terms added to the scores -> ... x T' x S."""
+    return F.scaled_dot_product_attention(query, key, value, bias, scale=scale)

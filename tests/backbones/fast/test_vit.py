@@ -115,8 +115,8 @@ def test_appended_positions_fit_kernels_that_know_no_bias_and_heads_of_one_size(
     with pytest.MonkeyPatch.context() as patch, sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         patch.setattr(F, "scaled_dot_product_attention", watched)
         torch.testing.assert_close(fused(cells), attention(cells), atol=1e-5, rtol=1e-5)
-    # 4 numbers of a head and 5 + 3 places, filled up to a multiple of 8.
-    assert seen == [(torch.Size([4, 1, 15, 16]),) * 3 + (None,)]
+    # 4 numbers of a head, 5 and 3 places filled up to 8 each, and all of it to a multiple of 8.
+    assert seen == [(torch.Size([2, 2, 15, 24]),) * 3 + (None,)]
 
 
 @pytest.mark.parametrize(
