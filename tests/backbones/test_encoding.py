@@ -10,7 +10,7 @@ from tests.factories import photo
 
 
 def test_each_owner_gets_its_own_image_from_batches_of_one_size():
-    backbone, sizes = TinySam(), []
+    backbone, sizes = TinySam(device="cpu"), []
     real = backbone.encode_batch
     backbone.encode_batch = lambda images: sizes.append(len(images)) or real(images)
     images = {name: photo((40 + 5 * k, 60), k) for k, name in enumerate("abc")}
@@ -32,7 +32,7 @@ def test_each_owner_gets_its_own_image_from_batches_of_one_size():
 
 
 def test_what_fails_in_the_thread_is_raised_where_it_is_waited_for():
-    backbone = TinySam()
+    backbone = TinySam(device="cpu")
 
     def full(images):
         raise DeviceError("the memory is too small")
