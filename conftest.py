@@ -6,7 +6,6 @@ from shutil import which
 
 # Module of an extra -> files that cannot be imported, or have nothing to test, without it.
 NEEDS = {
-    "gradio": ["samref/cli/page.py", "tests/cli/test_page.py", "tests/integration/test_browser.py"],
     "griffe": ["tests/docs/test_docstrings.py"],
     "hatchling": ["tests/integration/test_wheel.py"],
     "hydra_plugins.hydra_joblib_launcher": ["tests/integration/test_launchers.py"],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from importlib.util import find_spec
+from typing import TYPE_CHECKING, cast
 
 from samref.errors import ConfigError
+
+if TYPE_CHECKING:
+    from samref.backbones.backbone import Backbone
 
 
 def main(words: Sequence[str]) -> int:
@@ -16,23 +19,26 @@ def main(words: Sequence[str]) -> int:
         SamrefError: when something is wrong.
     """
     options = _parser().parse_args(words)
-    if find_spec("gradio") is None:
-        raise ConfigError("the page needs gradio; install it with pip install 'samref[app]'")
     from samref.config.compose import compose_config
 
     cfg = compose_config([f"backbone={options.backbone}"]).backbone
     print(f"loading {options.backbone} ...", flush=True)
+    from samref.backbones.cache import CachedBackbone, LastEmbedding
     from samref.backbones.open import open_backbone
-    from samref.cli.page import launch, make_page
+    from samref.cli.page.desk import Desk
+    from samref.cli.page.server import PageServer
 
-    page = make_page(open_backbone(cfg, device=options.device), options.backbone)
+    # Trying settings on one photo encodes it once.
+    backbone = CachedBackbone(open_backbone(cfg, device=options.device), LastEmbedding())
     try:
-        launch(page, options.host, options.port)
+        page = PageServer(Desk(cast("Backbone", backbone), options.backbone), options.host, options.port)
     except OSError:
         raise ConfigError(
             f"no page can be served at {options.host}, port {options.port or 'chosen by itself'}; "
             "give another --port or --host"
         ) from None
+    print(f"{page.url} (Ctrl-C ends it)", flush=True)
+    page.serve()
     return 0
 
 

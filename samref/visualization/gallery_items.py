@@ -181,13 +181,13 @@ def shrink_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
     return shrink(np.where(mask, np.uint8(255), np.uint8(0)), size) >= 128
 
 
-def encode_jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    """An h x w x 3 uint8 RGB picture as JPEG of at most `MAX_PICTURE_BYTES`, if any quality is that small."""
+def encode_jpeg(image: npt.NDArray[np.uint8], limit: int = MAX_PICTURE_BYTES) -> bytes:
+    """An h x w x 3 uint8 RGB picture as JPEG of at most `limit` bytes, if any quality is that small."""
     for quality in QUALITIES:
         done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
         if not done:
             raise InputError(f"cannot encode a picture of shape {image.shape} as JPEG; expected h x w x 3 uint8")
-        if len(data) <= MAX_PICTURE_BYTES:
+        if len(data) <= limit:
             break
     return bytes(data)
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 
 import pytest
 
@@ -15,7 +14,7 @@ from samref.cli.main import COMMANDS, main
 from tests.processes import ROOT, forked, python
 
 # Nothing of these is needed to answer a mistake.
-HEAVY = ("torch", "torchvision", "lightning", "scipy", "skimage", "rich", "gradio", "matplotlib")
+HEAVY = ("torch", "torchvision", "lightning", "scipy", "skimage", "rich", "matplotlib")
 # Runs the command, then says what it cost in processor seconds, Python's own start included, and what it imported.
 MEASURE = f"""
 import resource, sys
@@ -112,8 +111,6 @@ def test_every_command_explains_itself_at_once(tmp_path, name):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_answered_at_once_in_one_sentence(tmp_path, words, sentence):
-    if words[0] == "app" and find_spec("gradio") is None:
-        pytest.skip("the page needs the extra app")
     (tmp_path / "images").mkdir()
     text, code, cost, heavy = measured(tmp_path, *words)
     (line,) = text.strip().splitlines()

@@ -1,106 +1,201 @@
-"""The page to try samref on, requested over HTTP as a browser does."""
+"""The page's server, asked over HTTP as its script asks it."""
 
+import base64
+import io
+import json
 import socket
+import urllib.error
+import urllib.request
+import zipfile
 
 import cv2
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
 from PIL import Image
 
 from samref.backbones.tiny import TinySam
-from samref.cli import page as app
 from samref.cli.main import main
+from samref.cli.page.controls import LABELS
+from samref.cli.page.desk import Desk, drawn_url, mask_of
+from samref.cli.page.server import PageServer
 from samref.cli.trial import default_settings
+from samref.errors import InputError
+from samref.io.coco_masks import decode
 from samref.refiners.samrefiner import SAMRefiner
-from tests.factories import blob, photo, rough, save_mask
+from tests.factories import blob, make_folder, photo, rough, save_mask
 
 SIZE = (48, 80)
+PLAIN = {"verdict.enabled": False, "prompts.mask.omega": 9}
 
 
 @pytest.fixture(scope="module")
-def client():
-    page = app.make_page(TinySam(img_size=128, seed=0), "tiny")
-    _, url, _ = app.launch(page, prevent_thread_lock=True, quiet=True)
-    assert url.startswith("http://127.0.0.1:")
-    yield Client(url, verbose=False, analytics_enabled=False)
-    page.close(verbose=False)
+def server():
+    server = PageServer(Desk(TinySam(img_size=128, seed=0), "tiny"), port=0)
+    assert server.url.startswith("http://127.0.0.1:")
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def files(tmp_path):
-    Image.fromarray(photo(SIZE, 0)).save(tmp_path / "photo.png")
-    mask = rough(blob(SIZE, 0), 0)
-    save_mask(tmp_path / "mask.png", mask)
-    strokes = np.zeros((*SIZE, 4), np.uint8)
-    strokes[mask] = (255, 166, 0, 153)
-    Image.fromarray(strokes).save(tmp_path / "strokes.png")
-    save_mask(tmp_path / "small.png", mask[:-1])
+def ask(server):
+    def ask(action, headers=("X-Samref",), **given):
+        known = dict.fromkeys(headers, "1")
+        request = urllib.request.Request(server.url + action, json.dumps(given).encode(), known)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return {"status": error.code, **json.load(error)}
+
+    return ask
+
+
+def sent(path):
+    return {"name": path.name, "content": base64.b64encode(path.read_bytes()).decode()}
+
+
+@pytest.fixture
+def masks():
+    return np.array([rough(blob(SIZE, k), k) for k in range(2)])
+
+
+@pytest.fixture
+def opened(ask, tmp_path):
+    Image.fromarray(photo(SIZE, 0)).save(tmp_path / "my photo.png")
+    return ask("photo", **sent(tmp_path / "my photo.png"))
+
+
+def refined(ask, opened, masks, **changed):
+    settings = {**default_settings(), **PLAIN, **changed}
+    return ask("refine", photo=opened["photo"], masks=[drawn_url(m) for m in masks], settings=settings, preset="paper")
+
+
+def test_several_drawn_masks_come_back_refined_with_their_candidates(ask, opened, masks):
+    answer = refined(ask, opened, masks)
+    assert opened["size"] == [80, 48]
+    assert [one["flag"] for one in answer["objects"]] == ["refined", "refined"]
+    for one in answer["objects"]:
+        assert [choice["name"] for choice in one["choices"]] == ["refined", "coarse", "1", "2", "3"]
+        assert one["choices"][1]["agreement"] == 1.0
+        assert all(choice["path"].startswith("M") for choice in one["choices"] if choice["pixels"])
+        assert len(one["box"]) == 4 and one["points"]
+    assert "samref refine IMAGES MASKS OUTPUT prompts.mask.omega=9" in answer["command"]
+    assert "verdict.enabled=False" in answer["command"] and "backbone=tiny" in answer["command"]
+
+
+def test_what_was_rejected_is_there_with_its_reason(ask, opened, masks):
+    answer = refined(ask, opened, masks, **{"guard.enabled": True, "prompts": "point", "verdict.enabled": False})
+    (kept,) = [one for one in answer["objects"] if one["flag"] == "kept"][:1]
+    assert "rejected" in [choice["name"] for choice in kept["choices"]]
+
+
+def expected_masks(masks):
+    refiner = SAMRefiner.from_pretrained(
+        "tiny", device="cpu", clean=True, overrides=[f"{key}={str(value).lower()}" for key, value in PLAIN.items()]
+    )
+    return refiner.refine(photo(SIZE, 0), masks, keep_candidates=True)
+
+
+def test_what_is_chosen_is_what_is_saved_in_every_format(ask, opened, masks):
+    refined(ask, opened, masks)
+    expected = expected_masks(masks)
+    chosen = np.array([expected.candidates[0, 2], masks[1]])
+
+    def save(form, names=("3", "coarse")):
+        answer = ask("save", photo=opened["photo"], chosen=list(names), form=form)
+        return answer["name"], base64.b64decode(answer["content"])
+
+    name, content = save("png")
+    files = zipfile.ZipFile(io.BytesIO(content))
+    assert (name, files.namelist()) == ("my photo.zip", ["my photo_1.png", "my photo_2.png"])
+    for k, mask in enumerate(chosen):
+        stored = cv2.imdecode(np.frombuffer(files.read(files.namelist()[k]), np.uint8), cv2.IMREAD_UNCHANGED)
+        assert (stored == mask * np.uint8(255)).all()
+    name, content = save("labels")
+    labels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert name == "my photo.png"
+    assert (labels == np.where(chosen[1], 2, chosen[0])).all()
+    name, content = save("coco", ("refined", "refined"))
+    records = json.loads(content)["annotations"]
+    for record, mask in zip(records, expected.masks, strict=True):
+        assert (decode(record["segmentation"], SIZE) == mask).all()
+
+
+def test_folders_are_walked_through_and_written_as_they_came(ask, tmp_path):
+    data = make_folder(tmp_path / "data", names=["a", "b"], size=SIZE)
+    places = {key: str(tmp_path / "data" / key) for key in ("images", "masks")}
+    assert ask("folder", **places, output=str(tmp_path / "out")) == {"names": ["a", "b"], "written": [False, False]}
+    for index, choice in ((0, "2"), (1, "coarse")):
+        item = ask("item", index=index)
+        shown = np.array([mask_of(url, SIZE) for url in item["masks"]])
+        refined(ask, item, shown)
+        assert ask("accept", photo=item["photo"], chosen=[choice])["files"] == [
+            str(tmp_path / "out" / f"{'ab'[index]}.png")
+        ]
+    assert ask("folder", **places, output=str(tmp_path / "out"))["written"] == [True, True]
+    assert (tmp_path / "out" / "b.png").read_bytes() == (data / "masks" / "b.png").read_bytes()
+    first = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED) > 0
+    assert (first != (cv2.imread(str(data / "masks" / "a.png"), cv2.IMREAD_UNCHANGED) > 0)).any()
+    refined(ask, item, np.concatenate([shown, shown]))
+    answer = ask("accept", photo=item["photo"], chosen=["coarse", "coarse"])
+    assert answer["problem"].startswith("2 masks are drawn; expected 1, as in the files of b")
+
+
+def test_a_mask_file_is_read_for_its_photo(ask, opened, tmp_path, masks):
+    save_mask(tmp_path / "mask.png", masks[0])
+    answer = ask("mask", photo=opened["photo"], **sent(tmp_path / "mask.png"))
+    assert (mask_of(answer["mask"], SIZE) == masks[0]).all()
+
+
+def test_what_does_not_fit_is_one_sentence(ask, opened, tmp_path, masks):
+    save_mask(tmp_path / "small.png", masks[0][:-1])
     Image.fromarray(photo(SIZE, 1)).save(tmp_path / "colors.png")
-    return tmp_path
+    for name, sentence in (("small.png", "the mask file is (47, 80)"), ("colors.png", "colors.png")):
+        answer = ask("mask", photo=opened["photo"], **sent(tmp_path / name))
+        assert answer["status"] == 422 and sentence in answer["problem"] and "\n" not in answer["problem"]
+    assert "the mask is empty" in refined(ask, opened, np.zeros_like(masks))["problem"]
+    assert "expected a number above 0" in refined(ask, opened, masks, **{"prompts.mask.gamma": 0})["problem"]
+    refined(ask, opened, masks)
+    for given, sentence in (
+        ({"chosen": ["coarse"], "form": "png"}, "1 masks are chosen; expected one choice for each of 2"),
+        ({"chosen": ["9", "coarse"], "form": "png"}, "there is no mask 9 to save"),
+        ({"chosen": ["1", "coarse"], "form": "gif"}, "there is no format gif"),
+    ):
+        assert sentence in ask("save", photo=opened["photo"], **given)["problem"]
+    assert "not open any more" in ask("save", photo="none", chosen=[], form="png")["problem"]
+    assert ask("settings")["status"] == 400
+    assert "is not a folder" in ask("folder", images="no", masks="such", output="x")["problem"]
 
 
-def posted(client, files, layers=(), mask=None, preset="paper", **changed):
-    painting = {
-        "background": handle_file(files / "photo.png"),
-        "layers": [handle_file(files / layer) for layer in layers],
-        "composite": None,
-    }
-    settings = {**default_settings(app.PRESETS[preset]), "verdict.enabled": False, **changed}
-    path = None if mask is None else handle_file(files / mask)
-    return client.predict(painting, path, preset, *(settings[key] for key in app.CONTROLS), api_name="/refine")
+def test_pages_of_other_sites_get_no_answer(ask, server):
+    assert ask("example", headers=())["status"] == 403
+    assert ask("nothing")["status"] == 403
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(server.url + "etc/passwd")
 
 
-def test_painted_and_dropped_masks_come_back_refined(client, files):
-    options = {"guard": False, "clean": True, "overrides": ["prompts.mask.omega=9"]}
-    refiner = SAMRefiner.from_pretrained("tiny", device="cpu", **options)
-    expected = refiner.refine(files / "photo.png", rough(blob(SIZE, 0), 0)).masks[0]
-    for given in ({"layers": ["strokes.png"]}, {"mask": "mask.png"}):
-        both, summary, mask, prompts, *candidates, rejected = posted(
-            client, files, **given, **{"prompts.mask.omega": 9}
-        )
-        assert ((cv2.imread(mask, cv2.IMREAD_GRAYSCALE) > 0) == expected).all()
-        assert "**refined**" in summary
-        assert "python run.py dataset=folder prompts.mask.omega=9 verdict.enabled=False backbone=tiny" in summary
-        assert all(cv2.imread(path) is not None for path in (*both, prompts, *candidates))
-        assert not rejected["visible"]
-        assert len(candidates) == 3
+def test_the_document_refers_to_nothing_outside_itself(server):
+    with urllib.request.urlopen(server.url) as answer:
+        text = answer.read().decode()
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in text
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+    assert all(f'data-key="{key}"' in text for key in LABELS)
 
 
-def test_without_a_mask_the_page_says_what_to_do(client, files):
-    both, summary, *pictures = posted(client, files)
-    assert summary == app.HINT
-    assert not any(pictures) and not any(both or ())
+def test_a_preset_moves_the_controls(ask):
+    assert ask("settings", preset="released") == default_settings("released")
 
 
-@pytest.mark.parametrize(
-    ("mask", "sentence"), [("small.png", "the mask file is (47, 80)"), ("colors.png", "is a color image")]
-)
-def test_a_mask_that_does_not_fit_is_one_sentence(client, files, mask, sentence):
-    both, summary, *pictures = posted(client, files, mask=mask)
-    assert sentence in summary and "\n" not in summary
-    assert not any(pictures) and not any(both or ())
-
-
-def test_a_preset_moves_the_controls(client):
-    values = client.predict("released", api_name="/preset")
-    assert dict(zip(app.CONTROLS, values, strict=True)) == default_settings("released")
-
-
-def test_the_page_requests_nothing_of_other_hosts(client):
-    assert client.config["analytics_enabled"] is False
-    assert client.config["run_history"] is False
-    assert not client.config["stylesheets"]
-
-
-def test_transparent_photos_lie_on_white_and_soft_edges_are_cut_at_half():
-    background = np.zeros((2, 3, 4), np.uint8)
-    background[0, 0] = (10, 20, 30, 255)
-    layer = np.zeros((2, 3, 4), np.uint8)
-    layer[0, :, 3] = (127, 128, 255)
-    image, mask = app.photo_and_mask({"background": background, "layers": [layer]}, None)
-    assert image[0, 0].tolist() == [10, 20, 30] and image[1, 2].tolist() == [255, 255, 255]
-    assert mask.tolist() == [[False, True, True], [False] * 3]
+def test_soft_edges_are_cut_at_half():
+    drawn = np.zeros((*SIZE, 4), np.uint8)
+    drawn[0, :3, 3] = (127, 128, 255)
+    url = "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", drawn)[1]).decode()
+    assert mask_of(url, SIZE)[0, :4].tolist() == [False, True, True, False]
+    for wrong in (url, "data:image/png;base64,AAAA", "none"):
+        with pytest.raises(InputError, match="not a PNG with transparency"):
+            mask_of(wrong, (3, 3))
 
 
 def test_what_cannot_be_served_is_one_sentence(capsys):
