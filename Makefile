@@ -25,15 +25,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PY) -m pip install --quiet -e '.[dev]'
 	@touch $@ $(VENV)/.run
 
-$(VENV)/.app: pyproject.toml | $(VENV)/bin/python
-	@echo "installing samref, PyTorch and gradio into $(VENV) (a few minutes the first time)"
-	$(PY) -m pip install --quiet -e '.[app]'
-	@touch $@ $(VENV)/.run
-
 demo: $(VENV)/.run  ## see coarse masks improve, with the real model, on this machine's CPU
 	$(PY) run.py +experiment=demo
 
-app: $(VENV)/.app  ## a page to try it: drop a photo, paint a rough mask, move every setting
+app: $(VENV)/.run  ## a page to try it: draw rough masks, look through a folder, move every setting
 	$(PY) -m samref app
 
 test: $(VENV)/.dev  ## the whole test suite

@@ -7,7 +7,9 @@ import io
 import json
 import threading
 import zipfile
+from collections import OrderedDict
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from samref.visualization.gallery_items import as_fraction, encode_jpeg
 
 PRESETS = {"paper": None, "released": "released"}
 FORMATS = {"png": "PNG, a file a mask", "labels": "PNG, one label map", "coco": "COCO json"}
+KEPT_RESULTS = 8
 # What may be chosen of a mask; candidates are 1 to 3.
 COARSE, REFINED, REJECTED = "coarse", "refined", "rejected"
 
@@ -43,11 +46,18 @@ class Desk:
         self.backbone, self.name = backbone, name
         # There is one model, and Hydra composes one configuration at a time.
         self.lock = threading.Lock()
+        self._kept: OrderedDict[bytes, Refinement] = OrderedDict()
 
     def refine(self, image: Canvas, masks: BoolArray, settings: Settings, preset: str) -> Refinement:
-        """Refines N x H x W masks; see `refine_masks`."""
+        """Refines N x H x W masks, see `refine_masks`; what was tried a moment ago is still known."""
+        tried = json.dumps([masks.shape, image.shape, dict(settings), preset], sort_keys=True).encode()
+        key = blake2b(b"".join([image.tobytes(), np.packbits(masks).tobytes(), tried])).digest()
         with self.lock:
-            return refine_masks(self.backbone, image, masks, settings, PRESETS[preset])
+            if key not in self._kept:
+                self._kept[key] = refine_masks(self.backbone, image, masks, settings, PRESETS[preset])
+                while len(self._kept) > KEPT_RESULTS:
+                    self._kept.popitem(last=False)
+            return self._kept[key]
 
     def command(self, settings: Settings, preset: str) -> str:
         """The command that refines a folder in the same way."""
