@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -34,6 +36,8 @@ NUMBERS = (
     "predicted_iou",
 )
 COLUMNS = ("image", "object", "groups", "flag", "picture", *NUMBERS)
+GRAY = 128
+TAGGED = ("dataset", "refiner", "prompts", "backbone", "adaption")
 CLASSES = {"coarse": 1, "refined": 2, "truth": 3}
 
 
@@ -70,7 +74,9 @@ class WandbLog(WandbLogger):
         if mode not in MODES:
             raise ConfigError(f"logger.wandb.mode is '{mode}'; expected one of {', '.join(MODES)}")
         folder = Path(job_folder) if job_folder else Path("job")
-        super().__init__(name=folder.name, save_dir=folder.parent, project=project, group=group, entity=entity)
+        # The hash at the end of a job's folder says nothing to a reader of a list of runs.
+        name = re.sub(r"-[0-9a-f]{8}$", "", folder.name)
+        super().__init__(name=name, save_dir=folder.parent, project=project, group=group, entity=entity)
         # Lightning's default, of which wandb complains.
         self._wandb_init.pop("anonymous", None)
         self._wandb_init.update(tags=list(tags) if tags else None, mode=chosen_mode(mode), settings=None)
@@ -85,7 +91,10 @@ class WandbLog(WandbLogger):
         return self._experiment
 
     def log_config(self, config: Mapping[str, Any]) -> None:
-        """Records the configuration before anything else."""
+        """Records the configuration before anything else; what it chose becomes the run's tags."""
+        choices = config.get("hydra_choices") or {}
+        chosen = [str(choices[group]) for group in TAGGED if choices.get(group) not in (None, "none")]
+        self._wandb_init["tags"] = list(dict.fromkeys([*(self._wandb_init["tags"] or []), *chosen])) or None
         self.log_hyperparams(dict(config))
 
     @rank_zero_only
@@ -93,7 +102,9 @@ class WandbLog(WandbLogger):
         """Logs the gallery's masks as the table `samples`, with overlays that can be switched on and off."""
         import wandb
 
-        pictures = [wandb_image(item) for item in items]
+        # wandb warns of lists of pictures of unequal sizes, which its pages show cut.
+        size = tuple(max((item.size[axis] for item in items), default=0) for axis in (0, 1))
+        pictures = [wandb_image(item, (size[0], size[1])) for item in items]
         rows = [
             [*_words(item), picture, *(item.numbers.get(name) for name in NUMBERS)]
             for item, picture in zip(items, pictures, strict=True)
@@ -172,18 +183,25 @@ def has_key() -> bool:
     return False
 
 
-def wandb_image(item: GalleryItem) -> Any:
-    """The picture of a gallery item with its masks and its box as overlays."""
+def wandb_image(item: GalleryItem, size: tuple[int, int] | None = None) -> Any:
+    """The picture of a gallery item with its masks and its box as overlays.
+
+    Args:
+        item: with a picture.
+        size: (h, w) that the picture is filled up to in gray, at its right and at its bottom; None: its own.
+    """
     import wandb
 
     layers = ((name, item.mask(name)) for name in CLASSES)
+    height, width = size or item.size
+    room = ((0, height - item.size[0]), (0, width - item.size[1]))
     masks = {
-        name: {"mask_data": mask.astype("uint8") * CLASSES[name], "class_labels": {CLASSES[name]: name}}
+        name: {"mask_data": np.pad(mask, room).astype("uint8") * CLASSES[name], "class_labels": {CLASSES[name]: name}}
         for name, mask in layers
         if mask is not None
     }
     caption = " ".join([item.image_id, item.object_id, *_change(item)])
-    picture = decode_jpeg(item.picture)
+    picture = np.pad(decode_jpeg(item.picture), (*room, (0, 0)), constant_values=GRAY)
     return wandb.Image(picture, caption=caption, masks=masks, boxes=_boxes(item), file_type="jpg")
 
 

@@ -28,7 +28,7 @@ except ImportError as error:
 # Colors that stay apart for the color-blind (Okabe and Ito).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 PANEL_WIDTH, BAR_PANEL_WIDTH, HEIGHT = 4.4, 7.0, 3.8
-DPI = 150
+DPI = 300  # what journals ask for; the SVG beside it is drawn at any size
 
 
 def show_figures(outputs: Sequence[Path], experiments: Path, write: Path, console: Console | None = None) -> None:
@@ -188,16 +188,27 @@ def _lines(axes: Any, plotted: Plotted, metric: str) -> None:
 
 
 def _bars(axes: Any, plotted: Plotted, metric: str) -> None:
-    ticks, count = plotted.order("x"), len(plotted.labels)
-    width = 0.8 / count
-    for k, series in enumerate(plotted.labels):
-        offset = (k - (count - 1) / 2) * width
-        places, values = _pairs(_at(plotted.points, series, metric, ticks))
-        if places:
-            axes.bar([place + offset for place in places], values, width, color=_color(k), label=series or "measured")
-        places, values = _pairs(_at(plotted.figure.paper, series, metric, ticks))
-        if places:
+    ticks = plotted.order("x")
+    found = {
+        series: (_at(plotted.points, series, metric, ticks), _at(plotted.figure.paper, series, metric, ticks))
+        for series in plotted.labels
+    }
+    # A series without a bar anywhere would only make the others thin.
+    drawn = [series for series, (ours, paper) in found.items() if ours or paper]
+    width = 0.8 / max(len(drawn), 1)
+    for k, series in enumerate(drawn):
+        color, offset = _color(plotted.labels.index(series)), (k - (len(drawn) - 1) / 2) * width
+        ours, paper = found[series]
+        if ours:
+            places, values = _pairs(ours)
+            axes.bar([place + offset for place in places], values, width, color=color, label=series or "measured")
+        places, values = _pairs(paper)
+        if ours and places:
             axes.plot([place + offset for place in places], values, "k*", markersize=6, label="paper")
+        elif places:
+            # Not measured here: stars of its own color, so that its name in the legend stands for something.
+            label = f"{series}, paper only"
+            axes.plot([place + offset for place in places], values, "*", color=color, markersize=8, label=label)
     _coarse(axes, plotted, metric)
     axes.set_xticks(range(len(ticks)), [tick.replace("_", "\n") for tick in ticks])
     axes.set_ylabel("%")

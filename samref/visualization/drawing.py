@@ -87,7 +87,7 @@ def outlined(
         if tint:
             canvas[mask] = ((1 - tint) * canvas[mask] + tint * color).astype(np.uint8)
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, tuple(int(c) for c in color), thickness)
+        cv2.drawContours(canvas, contours, -1, tuple(int(c) for c in color), thickness, cv2.LINE_AA)
     return canvas
 
 

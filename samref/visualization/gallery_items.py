@@ -207,7 +207,7 @@ def overlay(item: GalleryItem) -> npt.NDArray[np.uint8]:
         mask = item.mask(layer)
         if mask is not None:
             contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, contours, -1, color, 2)
+            cv2.drawContours(picture, contours, -1, color, 2, cv2.LINE_AA)
     return picture
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 import wandb
@@ -90,6 +91,9 @@ def test_an_offline_sweep_read_back_has_config_metrics_curves_and_samples(run, t
         for masks in value["all_masks"]:
             assert set(masks) == set(CLASSES)
         assert all(boxes["prompts"] for boxes in value["all_boxes"])
+    assert len({(value["width"], value["height"]) for value in pictures}) == 1
+    assert {"davis585", "samrefiner", "all", "tiny", "iou_lora"} <= set(first.run.tags)
+    assert not re.search("-[0-9a-f]{8}$", first.run.display_name)
 
 
 def test_a_key_with_no_server_ends_offline_and_is_written_nowhere(run, tmp_path, monkeypatch, caplog):
