@@ -134,6 +134,8 @@ def test_folders_are_walked_through_and_written_as_they_came(ask, tmp_path):
             str(tmp_path / "out" / f"{'ab'[index]}.png")
         ]
     assert ask("folder", **places, output=str(tmp_path / "out"))["written"] == [True, True]
+    (tmp_path / "out" / "b.png").unlink()
+    assert ask("keep", photo=item["photo"])["files"] == [str(tmp_path / "out" / "b.png")]
     assert (tmp_path / "out" / "b.png").read_bytes() == (data / "masks" / "b.png").read_bytes()
     first = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED) > 0
     assert (first != (cv2.imread(str(data / "masks" / "a.png"), cv2.IMREAD_UNCHANGED) > 0)).any()
@@ -163,6 +165,7 @@ def test_what_does_not_fit_is_one_sentence(ask, opened, tmp_path, masks):
         ({"chosen": ["1", "coarse"], "form": "gif"}, "there is no format gif"),
     ):
         assert sentence in ask("save", photo=opened["photo"], **given)["problem"]
+    assert "of no folder" in ask("keep", photo=opened["photo"])["problem"]
     assert "not open any more" in ask("save", photo="none", chosen=[], form="png")["problem"]
     assert ask("settings")["status"] == 400
     assert "is not a folder" in ask("folder", images="no", masks="such", output="x")["problem"]

@@ -388,6 +388,11 @@ def test_a_folder_is_looked_through_and_accepted_or_kept(desk, tmp_path):
     settled(desk)
     desk.locator("#reject").click()
     until(desk, "photo.name === 'c.png'")
+    (data / "masks" / "b.png").write_bytes(b"none")
+    desk.locator("#back").click()
+    desk.locator("#problem").wait_for()
+    assert desk.locator("#accept").is_disabled() and desk.locator("#reject").is_disabled()
+    (data / "masks" / "b.png").write_bytes((tmp_path / "out" / "b.png").read_bytes())
     assert (tmp_path / "out" / "b.png").read_bytes() == (data / "masks" / "b.png").read_bytes()
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "b.png"]
 

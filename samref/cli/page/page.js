@@ -346,16 +346,19 @@ async function go(k) {
   place = Math.min(Math.max(k, 0), folder.names.length - 1);
   $("where").textContent = `${place + 1} of ${folder.names.length}: ${folder.names[place]}`;
   $("done").textContent = `${folder.written.filter(Boolean).length} written${folder.written[place] ? ", this one too" : ""}`;
+  // Nothing is written of an image that could not be opened.
+  $("accept").disabled = $("reject").disabled = true;
   await open(await ask("item", {index: place}));
+  $("accept").disabled = $("reject").disabled = false;
 }
-async function write(choices) {
-  await ask("accept", {photo: photo.photo, chosen: choices});
+async function write(action, given) {
+  await ask(action, {photo: photo.photo, ...given});
   folder.written[place] = true;
   await go(place + 1);
 }
 $("back").onclick = () => trying(() => go(place - 1));
 $("forth").onclick = () => trying(() => go(place + 1));
-$("accept").onclick = () => trying(() => write(chosen()));
-$("reject").onclick = () => trying(() => write(objects.map(() => "coarse")));
+$("accept").onclick = () => trying(() => write("accept", {chosen: chosen()}));
+$("reject").onclick = () => trying(() => write("keep", {}));
 
 trying(async () => open(await ask("example")));

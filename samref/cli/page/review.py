@@ -9,6 +9,7 @@ from pathlib import Path
 from samref.cli.page.desk import COARSE, chosen_masks
 from samref.datasets.folder.folder import Folder
 from samref.errors import InputError
+from samref.io.atomic import copy_file
 from samref.structures import KEPT, REFINED, BoolArray, Refinement, Sample
 
 
@@ -41,6 +42,17 @@ class Review:
         """Whether the masks of an image are in the output."""
         output = self.data.output
         return output is not None and all((output / path).is_file() for path in self.data.outputs(index))
+
+    def keep(self, sample: Sample) -> Sequence[Path]:
+        """Copies an image's mask files.
+
+        Returns:
+            The copies.
+        """
+        assert self.data.output is not None
+        for name in sample.meta["all_files"]:
+            copy_file(self.data.masks / name, self.data.output / name)
+        return [self.data.output / name for name in sample.meta["all_files"]]
 
     def write(self, sample: Sample, masks: BoolArray, result: Refinement, chosen: Sequence[str]) -> Sequence[Path]:
         """Writes an image's masks as they were chosen, under the names and in the encoding of the coarse ones.

@@ -79,7 +79,7 @@ class Page:
         self.actions: dict[str, Callable[[Any], Answer]] = {
             "example": self.example, "photo": self.photo, "mask": self.mask, "refine": self.refine,
             "settings": self.settings, "save": self.save, "folder": self.folder, "item": self.item,
-            "accept": self.accept,
+            "accept": self.accept, "keep": self.keep,
         }  # fmt: skip
 
     def example(self, given: Any) -> Answer:
@@ -144,6 +144,13 @@ class Page:
         assert photo.masks is not None
         files = self._review().write(photo.sample, photo.masks, photo.result, given["chosen"])
         return {"files": [str(path) for path in files]}
+
+    def keep(self, given: Any) -> Answer:
+        """Copies the masks of one image of the folder as they are: `photo`."""
+        sample = self._photo(given).sample
+        if sample is None:
+            raise InputError("this photo is of no folder; open one")
+        return {"files": [str(path) for path in self._review().keep(sample)]}
 
     def _shown(self, photo: Opened, masks: BoolArray | None) -> Answer:
         key = blake2b(photo.image.tobytes() + photo.name.encode("utf-8", "replace"), digest_size=12).hexdigest()
