@@ -74,3 +74,39 @@ class ProgressLine(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Gives the terminal back before an error is printed."""
         self.progress.stop()
+
+
+class TrainingLine(Callback):
+    """Shows how far a fit is, with its loss; silent where the output is not a terminal."""
+
+    def __init__(self, label: str, total: int) -> None:
+        """Prepares the line.
+
+        Args:
+            label: what is trained.
+            total: optimizer steps.
+        """
+        self.label, self.total = label, total
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the line; a resumed fit is as far as it was."""
+        if trainer.is_global_zero:
+            self.progress.start()
+            self.task = self.progress.add_task(self.label, total=self.total, completed=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Moves it on."""
+        if trainer.is_global_zero and not self.progress.disable:
+            loss = float(trainer.callback_metrics.get("train/loss", float("nan")))
+            self.progress.update(self.task, completed=trainer.global_step, description=f"{self.label}, loss {loss:.3f}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the finished line on the screen."""
+        self.progress.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the terminal back before an error is printed."""
+        self.progress.stop()

@@ -47,7 +47,10 @@ def run_job(
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if announce and first:
         choices = cfg.hydra_choices
-        print(f"loading {choices.get('backbone') or choices.get('refiner') or 'the refiner'} ...", flush=True)
+        print(
+            f"loading {choices.get('network') or choices.get('backbone') or choices.get('refiner') or 'the refiner'} ...",
+            flush=True,
+        )
     # Threads that wait for each other awake take turns with whatever else runs, and wait longer for it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from samref.engine.job import first_process
@@ -71,7 +74,7 @@ def optimized(metrics: Mapping[str, Mapping[str, float]], name: str | None) -> f
 
     Args:
         metrics: of a report.
-        name: such as `refined.iou`; None: the first of the refined masks.
+        name: such as `refined.iou`; None: the first of the trained network, or of the refined masks.
 
     Raises:
         ConfigError: if there is no metric of this name.
@@ -81,7 +84,7 @@ def optimized(metrics: Mapping[str, Mapping[str, float]], name: str | None) -> f
     """
     known = {f"{part}.{key}": value for part, values in metrics.items() for key, value in values.items()}
     if name is None:
-        return next(iter(metrics.get("refined", {}).values()), None)
+        return next(iter((metrics.get("trained") or metrics.get("refined", {})).values()), None)
     if name not in known:
         raise ConfigError(f"optimized_metric is {name}; expected {' or '.join(known) or 'null, for nothing is scored'}")
     return known[name]

@@ -18,7 +18,9 @@ from samref.config.signature import parameters
 from samref.config.validate import check_part
 from samref.errors import ConfigError, SamrefError
 
-GROUPS = ("dataset", "backbone", "prompts", "adaption", "refiner", "preset", "experiment")
+GROUPS = (
+    "dataset", "backbone", "prompts", "adaption", "refiner", "network", "schedule", "training", "preset", "experiment",
+)  # fmt: skip
 REFINER_KEYS = ("iterations", "selection", "cascade", "mining", "chunk_size")
 
 

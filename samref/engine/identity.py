@@ -23,6 +23,10 @@ IMMATERIAL_PARTS = {
         "enable_model_summary", "use_distributed_sampler", "log_every_n_steps", "profiler", "default_root_dir",
     ),
 }  # fmt: skip
+# What decides refined masks alone: nothing where a network is trained on other masks.
+REFINING = (
+    "refiner", "prompts", "adaption", "guard", "verdict", "zoom", "clean", "form", "regions", "mask_kind", "seed",
+)  # fmt: skip
 OWN_CALLBACKS = "samref.callbacks."
 # Of Lightning's trainer: how many images are run depends on how many were left to do.
 LIMITING = ("limit_test_batches", "limit_predict_batches", "fast_dev_run")
@@ -34,7 +38,11 @@ def material(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: the resolved configuration.
     """
-    kept = {key: value for key, value in config.items() if key not in IMMATERIAL}
+    training = as_mapping(config.get("training"))
+    aside = REFINING if training and training.get("masks") != "refined" else ()
+    kept = {key: value for key, value in config.items() if key not in (*IMMATERIAL, *aside)}
+    if aside:
+        kept["hydra_choices"] = {key: value for key, value in config["hydra_choices"].items() if key not in aside}
     for group, keys in IMMATERIAL_PARTS.items():
         if isinstance(config.get(group), Mapping):
             options = {key: value for key, value in config[group].items() if key not in keys}

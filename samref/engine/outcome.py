@@ -70,6 +70,41 @@ class RunOutcome:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """The content of `report.json` of a training run; fields that are not named here are as in `RunOutcome`.
+
+    Attributes:
+        metrics: `{"trained": {...}}`: of the trained network, on data with ground truth.
+        counts: `images` trained on, images `scored`, and `classes`.
+        training: which masks, steps, mean losses along the fit, and the file of the trained network.
+        timing: seconds of the `fit` (also as `total`), of the `score`, and `wall` of the whole run.
+        seed: of the training.
+    """
+
+    experiment: str
+    command: str
+    config: dict[str, Any]
+    identity: str
+    metrics: Scores
+    counts: dict[str, int]
+    training: dict[str, Any]
+    failures: list[dict[str, Any]]
+    warnings: list[str]
+    timing: dict[str, float]
+    peak_memory_mb: float | None
+    hardware: dict[str, Any]
+    versions: dict[str, str]
+    git: dict[str, Any] | None
+    seed: int
+    started: str
+    finished: str
+
+    def report(self) -> dict[str, Any]:
+        """The same as plain values, in this order."""
+        return asdict(self)
+
+
 def now() -> str:
     """The time as reports show it: UTC, ISO 8601, to the second."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -21,6 +21,7 @@ from samref.errors import ConfigError
 # A node of the configuration that `samref.config.compose.build` makes an object of.
 Part = DictConfig
 NAMED_BY = ("dataset", "refiner", "prompts", "adaption", "backbone")
+TRAINING_NAMED_BY = ("dataset", "network")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class RunConfig:
         verdict: decides mask by mask.
         zoom: chooses what is refined in crops.
         clean: removes crumbs and pinholes.
+        network: what is trained on the masks; None: they are only refined.
+        schedule: how it is trained.
+        training: on which masks, and what it is scored on.
         trainer: Lightning's.
         loggers: beside the report.
         callbacks: beside those that belong to every run, by name.
@@ -72,6 +76,9 @@ class RunConfig:
     verdict: Part
     zoom: Part
     clean: Part
+    network: Part | None
+    schedule: Part | None
+    training: Part | None
     trainer: Part
     loggers: tuple[Part, ...]
     callbacks: Mapping[str, Part]
@@ -112,6 +119,9 @@ class RunConfig:
                 verdict=cfg.verdict,
                 zoom=cfg.zoom,
                 clean=cfg.clean,
+                network=cfg.get("network"),
+                schedule=cfg.get("schedule"),
+                training=cfg.get("training"),
                 trainer=cfg.trainer,
                 loggers=tuple(part for _, part in targets(cfg.get("logger"))),
                 callbacks=dict(chosen_callbacks(cfg.callbacks)),
@@ -124,8 +134,9 @@ class RunConfig:
 
 def own_folder(resolved: Mapping[str, Any]) -> Path:
     """The folder below `paths.outputs` that belongs to some options."""
-    choices = resolved.get("hydra_choices", {})
-    named = [str(choices[group]) for group in NAMED_BY if group in choices]
+    choices, training = resolved.get("hydra_choices", {}), resolved.get("training")
+    named = [str(choices[group]) for group in (TRAINING_NAMED_BY if training else NAMED_BY) if group in choices]
+    named += [str(training["masks"]), f"seed_{training['seed']}"] if training else []
     return Path(resolved["paths"]["outputs"]) / str(resolved["name"]) / "-".join([*named, fingerprint(resolved)])
 
 

@@ -38,6 +38,7 @@ from samref.engine.outcome import Clock, RunOutcome, now
 from samref.engine.parts import build_refiner, give_verdict, sam_of, unadapted_afterwards
 from samref.engine.run_config import RunConfig
 from samref.engine.trainer import device_of, make_trainer
+from samref.engine.training import train
 from samref.engine.workers import worker_count
 from samref.errors import ConfigError, OutputError
 from samref.io.atomic import noting_files
@@ -67,7 +68,8 @@ def run(cfg: DictConfig, command: str = "", folder: Path | None = None) -> Repor
     with _refusals_as_sentences(config.folder):
         config.folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(config.folder), closing(ResumeLog(config.folder, own_rank())) as log:
-            return {**_run(config, command, log), "folder": str(config.folder)}
+            report = _run(config, command, log) if config.network is None else train(config, command, log, run)
+            return {**report, "folder": str(config.folder)}
 
 
 def _run(config: RunConfig, command: str, log: ResumeLog) -> Report:

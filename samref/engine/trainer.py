@@ -21,7 +21,7 @@ EXACT = (None, 32, "32", "32-true")
 
 
 def make_trainer(
-    config: RunConfig, folder: Path, callbacks: list[Callback], device: torch.device, **options: Any
+    config: RunConfig, folder: Path, callbacks: list[Callback], device: torch.device | None, **options: Any
 ) -> Trainer:
     """A trainer of the group `trainer` with the loggers of the group `logger`.
 
@@ -29,7 +29,7 @@ def make_trainer(
         config: of the run.
         folder: where loggers and checkpoints write.
         callbacks: of this trainer.
-        device: of the model, which the trainer follows.
+        device: of the model, which the trainer follows; None: the model goes where `trainer.accelerator` says.
         **options: more of Lightning's options.
 
     Raises:
@@ -38,7 +38,7 @@ def make_trainer(
     _quiet()
     loggers = make_loggers(config, folder)
     everything = {"logger": loggers or False, "callbacks": callbacks, "default_root_dir": str(folder)}
-    everything |= {**placement(config.trainer, device), **options}
+    everything |= {**({} if device is None else placement(config.trainer, device)), **options}
     # Partial, because Hydra would turn the list of callbacks into a configuration of its own.
     make = build(config.trainer, _partial_=True)
     try:

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from samref.report.published import CHOICES, COUNTS, PublishedTable, Row
-from samref.report.runs import COSTS, MISSING, REFINED, SECONDS, Run, as_text, same
+from samref.report.runs import COARSE, COSTS, MISSING, SECONDS, Run, as_text, same
 
 CACHED = "time may lack the encoding (backbone.cache)"
 
@@ -40,7 +40,7 @@ class Measured:
     @property
     def costs(self) -> list[float | None]:
         """Means of what the runs cost, see `samref.report.runs.COSTS`; nothing for a row of coarse masks."""
-        runs = self.runs if self.row.part == REFINED else ()
+        runs = self.runs if self.row.part != COARSE else ()
         return [_mean_of([run.costs[k] for run in runs]) for k in range(len(COSTS))]
 
     @property
@@ -112,7 +112,7 @@ def without_row(table: PublishedTable, runs: Sequence[Run]) -> list[Run]:
         table: a published table.
         runs: newest first.
     """
-    wanted = [conditions for row in table.rows if row.part == REFINED for conditions in row.runs]
+    wanted = [conditions for row in table.rows if row.part != COARSE for conditions in row.runs]
     others = [run for run in runs if run.experiment == table.experiment]
     others = [run for run in others if not any(run.matches(conditions) for conditions in wanted)]
     newest = {json.dumps(run.report.get("config"), sort_keys=True, default=str): run for run in reversed(others)}

@@ -46,7 +46,7 @@ class PlainTable:
     ) -> PlainTable:
         """The table of some runs, distinguished by what differs between all runs `among` which they are."""
         keys = differing_keys(among or runs)
-        metrics = dict.fromkeys(metric for run in runs for metric in run.report["metrics"].get(REFINED, {}))
+        metrics = dict.fromkeys(metric for run in runs for metric in run.report["metrics"].get(run.part, {}))
         ranks = {key: _ranks(runs, key) for key in keys}
         ordered = sorted(runs, key=lambda run: [ranks[key][_shown(run, key)] for key in keys])
         return cls(name, title, keys, tuple(metrics), tuple(ordered), costs)
@@ -62,8 +62,8 @@ class PlainTable:
         return [run.value(metric, COARSE) for metric in self.metrics]
 
     def refined(self, run: Run) -> list[float | None]:
-        """Percent of the refined masks, by metric."""
-        return [run.value(metric, REFINED) for metric in self.metrics]
+        """Percent of what the run is about, by metric: of the refined masks, or of the network trained on them."""
+        return [run.value(metric, run.part) for metric in self.metrics]
 
     @property
     def same_coarse(self) -> bool:
@@ -130,7 +130,7 @@ def plain_csv(table: PlainTable, header: bool = True) -> str:
         writer.writerow(CSV_HEADER)
     for run in table.runs:
         where = " ".join(f"{key}={value}" for key, value in zip(_headings(table), table.labels(run), strict=True))
-        for part, values in ((COARSE, table.coarse(run)), (REFINED, table.refined(run))):
+        for part, values in ((COARSE, table.coarse(run)), (run.part, table.refined(run))):
             for metric, value in zip(table.metrics, values, strict=True):
                 if value is not None:
                     row = f"{where} masks={part}".strip()

@@ -14,6 +14,7 @@ line. `table.yaml` defines how runs meet those rows:
       box: {cebox: {prompts.box.lam: 0.1}}  # ... by what each value requires of the config
     arguments:                            # more of the command
       - {where: {method: CRM}, say: refiner.masks=DIR}
+    part: trained                         # metrics that fill the rows: refined, or trained for networks
     coarse: {where: {prompts: coarse}, keys: []}  # rows about the coarse masks; the keys that still identify the run
     means:                                # rows that are means over several runs
       - {where: {source: NB}, over: row.annotations, values: [...]}
@@ -48,7 +49,9 @@ from samref.errors import ConfigError
 from samref.report.runs import COARSE, REFINED, Conditions, as_text, same
 
 REQUIRED = ("title", "experiment", "data", "command", "columns")
-OPTIONAL = ("when", "keys", "arguments", "coarse", "means", "unmeasured", "omit", "costs", "ratios", "setting", "notes")
+OPTIONAL = (
+    "when", "keys", "arguments", "part", "coarse", "means", "unmeasured", "omit", "costs", "ratios", "setting", "notes",
+)  # fmt: skip
 CHOICES = "hydra_choices."
 COUNTS = "counts."
 
@@ -61,7 +64,7 @@ class Row:
         labels: the columns that name it, in order.
         paper: number column -> published value in percent (or hours, minutes), None where the paper has none.
         metrics: number column -> metric of the report.
-        part: `coarse` or `refined`: which metrics of a run fill it.
+        part: `coarse`, `refined` or `trained`: which metrics of a run fill it.
         runs: what each run that fills it has in its configuration; several where the paper prints a mean,
             none where no run can.
         setting: what the paper measured with, by config key, or by `counts.` and a count.
@@ -168,7 +171,7 @@ def _row(line: dict[str, str], spec: dict[str, Any]) -> Row | None:
         labels={key: line[key] for key in line if key not in columns and key not in spec.get("omit", ())},
         paper=paper,
         metrics={column: metric.format_map(line) for column, metric in columns.items()},
-        part=COARSE if is_coarse else REFINED,
+        part=COARSE if is_coarse else str(spec.get("part", REFINED)),
         runs=() if unmeasured else tuple({**wanted, **more} for more in _means(line, spec.get("means", ()))),
         setting=_setting(line, spec.get("setting", ()), is_coarse),
         arguments=tuple(arguments),

@@ -13,7 +13,8 @@ from typing import Any
 
 from samref.errors import InputError
 
-COARSE, REFINED = "coarse", "refined"
+# Of the coarse masks, of the refined ones, or of a network that was trained on either.
+COARSE, REFINED, TRAINED = "coarse", "refined", "trained"
 COSTS = ("s an image", "peak GB")
 SECONDS = {"minutes": 60.0, "hours": 3600.0}
 
@@ -53,6 +54,11 @@ class Run:
             value = value[part]
         return value
 
+    @property
+    def part(self) -> str:
+        """Which metrics the run is about: `refined`, or `trained` where it trained a network."""
+        return TRAINED if TRAINED in self.report["metrics"] else REFINED
+
     def matches(self, conditions: Conditions) -> bool:
         """Whether the configuration has every required value; of a list of values it needs any one."""
         return all(same(self.config(key), wanted) for key, wanted in conditions.items())
@@ -60,7 +66,7 @@ class Run:
     def value(self, metric: str, part: str) -> float | None:
         """A metric as tables show it: percent, or the time of the refinement for `minutes` and `hours`."""
         if metric in SECONDS:
-            total = _number(self.report.get("timing"), "total") if part == REFINED else None
+            total = _number(self.report.get("timing"), "total") if part != COARSE else None
             return None if total is None else total / SECONDS[metric]
         found = _number(self.report["metrics"].get(part), metric)
         return None if found is None else 100.0 * found

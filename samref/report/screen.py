@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from samref.report.runs import COARSE, REFINED, TRAINED
+
 # Warnings on the screen; all are in report.json.
 SHOWN = 10
 
@@ -24,12 +26,14 @@ def print_report(report: dict[str, Any], console: Console | None = None, brief: 
     if brief:
         console.print(f"      {brief_line(report)}", highlight=False, soft_wrap=True)
         return
-    if report["metrics"]:
+    if TRAINED in report["metrics"]:
+        console.print(training_lines(report), highlight=False, soft_wrap=True)
+    elif report["metrics"]:
         console.print(metrics_table(report))
     counts, timing = report["counts"], report["timing"]
     totals = ", ".join(f"{value} {key}" for key, value in counts.items() if value or key in ("images", "masks"))
     rate = f", {timing['masks_per_second']:.1f} masks/s" if "masks_per_second" in timing else ""
-    spent = "" if timing["total"] is None else f" in {timing['total']:.1f} s of refinement"
+    spent = "" if timing["total"] is None else f" in {timing['total']:.1f} s of {_work(report)}"
     console.print(f"{totals}{spent}{rate}", highlight=False)
     if report.get("taken_up") and not report.get("reused"):
         console.print(f"{report['taken_up']} images unchanged since an earlier run: not refined again", highlight=False)
@@ -76,14 +80,33 @@ def left_behind(report: dict[str, Any]) -> dict[str, Path]:
 
 def brief_line(report: dict[str, Any]) -> str:
     """`iou 81.7 -> 88.3, ..., 146 masks in 14.2 s`, with a word where an earlier run's report was taken."""
-    coarse, refined = report["metrics"].get("coarse", {}), report["metrics"].get("refined", {})
+    coarse = report["metrics"].get(COARSE, {})
+    refined = report["metrics"].get(TRAINED) or report["metrics"].get(REFINED, {})
     parts = [
         f"{key} {100 * coarse[key]:.1f} -> {100 * value:.1f}" if key in coarse else f"{key} {100 * value:.1f}"
         for key, value in refined.items()
     ]
     total = report["timing"]["total"]
-    spent = ["finished earlier"] if report.get("reused") else [] if total is None else [f"{total:.1f} s of refinement"]
-    return ", ".join([*parts, f"{report['counts']['masks']} masks", *spent])
+    spent = (
+        ["finished earlier"] if report.get("reused") else [] if total is None else [f"{total:.1f} s of {_work(report)}"]
+    )
+    counts = report["counts"]
+    size = f"{counts['masks']} masks" if "masks" in counts else f"{report['training']['masks']} masks"
+    return ", ".join([*parts, size, *spent])
+
+
+def training_lines(report: dict[str, Any]) -> str:
+    """What a trained network scores, in percent, and where it is."""
+    choices, training = report["config"].get("hydra_choices", {}), report["training"]
+    scores = ", ".join(f"{key} {100 * value:.2f}" for key, value in report["metrics"][TRAINED].items())
+    return (
+        f"{choices.get('network')} on {training['masks']} masks, {training['steps']} steps: {scores}\n"
+        f"network: {training['weights']}"
+    )
+
+
+def _work(report: dict[str, Any]) -> str:
+    return "training" if TRAINED in report["metrics"] else "refinement"
 
 
 def metrics_table(report: dict[str, Any]) -> Table:

@@ -14,7 +14,7 @@ from samref.report.comparison import compare
 from samref.report.plain import PlainTable, plain_csv, plain_markdown, plain_screen
 from samref.report.published import read_tables
 from samref.report.render import as_csv, as_markdown, on_screen
-from samref.report.runs import REFINED, find_reports, read_runs
+from samref.report.runs import COARSE, find_reports, read_runs
 from samref.report.tables import EXPERIMENTS
 
 
@@ -74,7 +74,7 @@ def sweep_table(experiment: str, reports: Sequence[Path], experiments: Path = EX
             screens += [Text(table.title, style="bold"), screen, *(Text(line) for line in footnotes)]
             texts.append(as_markdown(table, rows))
             lines.append(as_csv(table, rows, header=not lines))
-            shown |= {run.path for row in rows for run in row.runs if row.row.part == REFINED}
+            shown |= {run.path for row in rows for run in row.runs if row.row.part != COARSE}
     others = [run for run in runs if run.path not in shown]
     if others:
         title = f"{experiment}: runs without a row in the paper" if screens else experiment
