@@ -47,10 +47,8 @@ def run_job(
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if announce and first:
         choices = cfg.hydra_choices
-        print(
-            f"loading {choices.get('network') or choices.get('backbone') or choices.get('refiner') or 'the refiner'} ...",
-            flush=True,
-        )
+        named = (choices.get(group) for group in ("network", "backbone", "refiner"))
+        print(f"loading {next(filter(None, named), 'the refiner')} ...", flush=True)
     # Threads that wait for each other awake take turns with whatever else runs, and wait longer for it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from samref.engine.job import first_process

@@ -68,8 +68,8 @@ def train(config: RunConfig, command: str, log: ResumeLog, refine: Refine) -> Re
         SamrefError: for anything the user can fix.
     """
     clock = Clock()
-    options: TrainingOptions = build(config.training)
-    schedule: Schedule = build(config.schedule)
+    options: TrainingOptions = build(_needed("training", config.training))
+    schedule: Schedule = build(_needed("schedule", config.schedule))
     data = _Data.of(config, options, refine)
     job = Job(config, data.inputs, log)
     report = None if config.force else job.finished()
@@ -192,9 +192,8 @@ def _fit(
     config = job.config
     steps = int(config.trainer.get("max_steps") or schedule.max_steps)
     seed_everything(options.seed, verbose=False)
-    network = build_network(
-        config.network, config.backbone, data.classes.count, len(data.places) + len(data.validation)
-    )
+    part = _needed("network", config.network)
+    network = build_network(part, config.backbone, data.classes.count, len(data.places) + len(data.validation))
     if network.kind != data.classes.kind:
         raise ConfigError(
             f"network={config.resolved['hydra_choices'].get('network')} finds {_finds(network.kind)}, but data set "
@@ -226,7 +225,7 @@ def _fit(
     trainer.test(module, feed, verbose=False)
     seconds["score"] += time.perf_counter()
     if trainer.is_global_zero:
-        facts = {"network": OmegaConf.to_container(config.network, resolve=True), "classes": list(data.classes.ids)}
+        facts = {"network": OmegaConf.to_container(part, resolve=True), "classes": list(data.classes.ids)}
         save_network(config.folder / WEIGHTS, network, facts)
         checkpoint.unlink(missing_ok=True)
     outcome = TrainingOutcome(
@@ -255,6 +254,12 @@ def _fit(
     )
     log_report(trainer, outcome.report())
     return outcome
+
+
+def _needed(group: str, part: Part | None) -> Part:
+    if part is None:
+        raise ConfigError(f"{group} is missing, which training needs; +experiment=voc_training chooses one")
+    return part
 
 
 def _finds(kind: str) -> str:

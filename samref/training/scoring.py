@@ -96,9 +96,8 @@ def coco_results(found: dict[str, Tensor], image_id: Any, classes: Classes) -> l
     Returns:
         One result a mask that is not empty, in run lengths.
     """
-    rows = zip(
-        found["masks"].cpu().numpy().astype(bool), found["labels"].tolist(), found["scores"].tolist(), strict=True
-    )
+    masks = found["masks"].cpu().numpy().astype(bool)
+    rows = zip(masks, found["labels"].tolist(), found["scores"].tolist(), strict=True)
     return [
         {
             "image_id": image_id,

@@ -44,8 +44,8 @@ class Classes:
 def classes_of(dataset: MaskDataset, samples: Samples) -> Classes:
     """The classes that a network of a data set knows.
 
-    VOC has 21 and COCO those of its annotations; of a folder of label maps they are the labels that occur, and of one of
-    binary masks there are two.
+    VOC has 21 and COCO those of its annotations; of a folder they are the labels that occur, 1 for binary masks, and
+    the background.
 
     Args:
         dataset: with ground truth.
@@ -57,7 +57,7 @@ def classes_of(dataset: MaskDataset, samples: Samples) -> Classes:
     if dataset.protocol == "semantic":
         return Classes(SEMANTIC, tuple(range(CLASSES)))
     if dataset.protocol == "average_precision":
-        truth = getattr(dataset, "ground_truth", None)
+        truth: Any = getattr(dataset, "ground_truth", None)
         categories = read_json(truth, "dataset.annotations").get("categories", [])
         return Classes(
             INSTANCE,

@@ -76,8 +76,8 @@ def start_from(network: Network, pretrained: bool | str | Path) -> None:
     """
     if pretrained is True:
         raise WeightsError(
-            f"network.pretrained is true, but nobody publishes weights of {type(network).__name__}; expected false or a "
-            "file of such a network"
+            f"network.pretrained is true, but nobody publishes weights of {type(network).__name__}; expected false or "
+            "a file of such a network"
         )
     if pretrained is not False:
         load_network(Path(pretrained).expanduser(), network)
