@@ -44,7 +44,7 @@ def material(config: Mapping[str, Any]) -> dict[str, Any]:
     if aside:
         kept["hydra_choices"] = {key: value for key, value in config["hydra_choices"].items() if key not in aside}
     for group, keys in IMMATERIAL_PARTS.items():
-        if isinstance(config.get(group), Mapping):
+        if isinstance(config.get(group), Mapping) and group not in aside:
             options = {key: value for key, value in config[group].items() if key not in keys}
             if group not in IMMATERIAL or set(options) - {"_target_"}:
                 kept[group] = options

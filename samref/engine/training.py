@@ -201,7 +201,7 @@ def _fit(
         )
     images = TrainingImages(data.places, data.classes, schedule.augmentation, options.seed)
     feed = TrainingDataModule(images, data.validation, schedule.batch_size, steps, options.seed, config.num_workers)
-    scorer = scorer_of(data.classes, schedule.testing, data.validation.dataset, feed.scored.limited_ids)
+    scorer = scorer_of(data.classes, schedule.evaluation, data.validation.dataset, feed.scored.limited_ids)
     module = TrainingModule(network, schedule, scorer, steps, options.seed)
     trainer = make_trainer(
         config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,14 +63,15 @@ class TrainingModule(LightningModule):
         """The sum of the network's losses."""
         losses = self.network.losses(*batch)
         total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
+        loss = float(total.detach())
+        if not math.isfinite(loss):
             raise InputError(
-                f"the loss is {float(total)} at step {self.global_step}; lower schedule.lr or lengthen schedule.warmup"
+                f"the loss is {loss} at step {self.global_step}; lower schedule.lr or lengthen schedule.warmup"
             )
         size = len(batch[0])
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=size)
-        self.log("train/loss", total.detach(), batch_size=size)
-        self._note(float(total.detach()))
+        self.log("train/loss", loss, batch_size=size)
+        self._note(loss)
         return total
 
     def configure_optimizers(self) -> Any:

@@ -11,8 +11,8 @@ import torch
 
 from samref.errors import ConfigError
 from samref.training.augmentation import Augmentation
+from samref.training.evaluation import Evaluation
 from samref.training.networks.network import Network
-from samref.training.testing import Testing
 
 POLY, STEPS, CONSTANT = DECAYS = ("poly", "steps", "constant")
 SGD, ADAMW = OPTIMIZERS = ("sgd", "adamw")
@@ -38,7 +38,7 @@ class Schedule:
         checkpoint_every: steps between two checkpoints of a fit that can go on from there.
         validate_every: steps between two scores while training, or None: at the end alone.
         augmentation: of the images that are trained on.
-        testing: how the trained network is scored.
+        evaluation: how the trained network is scored.
     """
 
     max_steps: int
@@ -56,7 +56,7 @@ class Schedule:
     checkpoint_every: int
     validate_every: int | None
     augmentation: Augmentation
-    testing: Testing
+    evaluation: Evaluation
 
     def __post_init__(self) -> None:
         for name, value, known in (("decay", self.decay, DECAYS), ("optimizer", self.optimizer, OPTIMIZERS)):

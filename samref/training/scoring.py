@@ -15,9 +15,9 @@ from samref.io.coco_masks import encode_rle
 from samref.metrics.average_precision import AveragePrecision
 from samref.metrics.semantic import SemanticIoU
 from samref.structures import Sample
+from samref.training.evaluation import Evaluation
 from samref.training.networks.network import SEMANTIC, Network
 from samref.training.targets import Classes, label_map
-from samref.training.testing import Testing
 
 
 class NetworkScorer(nn.Module, ABC):
@@ -45,15 +45,15 @@ class NetworkScorer(nn.Module, ABC):
 class SemanticNetworkScorer(NetworkScorer):
     """mIoU of label maps; 255 of the truth is ignored."""
 
-    def __init__(self, classes: Classes, testing: Testing) -> None:
+    def __init__(self, classes: Classes, evaluation: Evaluation) -> None:
         super().__init__()
-        self.classes, self.testing = classes, testing
+        self.classes, self.evaluation = classes, evaluation
         self.iou = SemanticIoU(classes.count)
 
     def update(self, network: Network, image: Tensor, sample: Sample) -> None:
         """See `NetworkScorer`."""
         truth = sample.label_map if sample.label_map is not None else label_map(sample, self.classes).numpy()
-        self.iou.update(self.testing.labels(network, image), np.asarray(truth).astype(np.int64))
+        self.iou.update(self.evaluation.labels(network, image), np.asarray(truth).astype(np.int64))
 
     def compute(self) -> dict[str, float]:
         """See `NetworkScorer`."""
@@ -110,12 +110,12 @@ def coco_results(found: dict[str, Tensor], image_id: Any, classes: Classes) -> l
     ]
 
 
-def scorer_of(classes: Classes, testing: Testing, dataset: Any, image_ids: Iterable[Any] | None) -> NetworkScorer:
+def scorer_of(classes: Classes, evaluation: Evaluation, dataset: Any, image_ids: Iterable[Any] | None) -> NetworkScorer:
     """The scorer of a data set with ground truth.
 
     Args:
         classes: that the network knows.
-        testing: of semantic networks.
+        evaluation: of semantic networks.
         dataset: that is scored on.
         image_ids: the images that count where they are a part of it, else None.
 
@@ -127,6 +127,6 @@ def scorer_of(classes: Classes, testing: Testing, dataset: Any, image_ids: Itera
             "a trained network is scored on ground truth; training.validation names no data that has any"
         )
     if classes.kind == SEMANTIC:
-        return SemanticNetworkScorer(classes, testing)
+        return SemanticNetworkScorer(classes, evaluation)
     ids = dataset.image_ids if image_ids is None else image_ids
     return InstanceNetworkScorer(classes, dataset.ground_truth, dataset.eval_protocol, ids)

@@ -131,7 +131,7 @@ def with_boxes(masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
     Returns:
         `boxes` n x 4 float32 x0, y0, x1, y1, right and lower borders exclusive, `labels` and `masks`.
     """
-    there = masks.flatten(1).any(dim=1)
+    there = masks.flatten(1).any(dim=1).bool()
     masks, labels = masks[there], labels[there]
     boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
     boxes = boxes + torch.tensor([0.0, 0.0, 1.0, 1.0])

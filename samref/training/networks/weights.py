@@ -164,3 +164,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _demand_same(path: Path, name: Any, network: Network) -> None:
     if name != type(network).__name__:
         raise WeightsError(f"{path} is a {name}; expected a {type(network).__name__}, or choose the network it is of")
+
+
+def is_own_file(pretrained: bool | str | Path) -> bool:
+    """Whether what a network is to start from is a file that `save_network` wrote."""
+    if isinstance(pretrained, bool):
+        return False
+    try:
+        with safe_open(Path(pretrained).expanduser(), framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False

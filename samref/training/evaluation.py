@@ -23,7 +23,7 @@ BILATERAL = {"sxy": 67, "srgb": 3, "compat": 4}
 
 
 @dataclass(frozen=True)
-class Testing:
+class Evaluation:
     """How a semantic network is tested; instance networks are tested as they are.
 
     Attributes:
@@ -38,7 +38,7 @@ class Testing:
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) <= 0:
-            raise ConfigError(f"schedule.testing.scales is {list(self.scales)}; expected factors above 0")
+            raise ConfigError(f"schedule.evaluation.scales is {list(self.scales)}; expected factors above 0")
         if self.crf:
             _package()
 
@@ -106,7 +106,7 @@ def _package() -> Any:
         import pydensecrf.densecrf
     except ImportError as error:
         raise ConfigError(
-            "schedule.testing.crf needs the package pydensecrf2, which is not installed; install it with pip install "
+            "schedule.evaluation.crf needs the package pydensecrf2, which is not installed; install it by pip install "
             "'samref[crf]', or leave it false"
         ) from error
     return pydensecrf.densecrf
