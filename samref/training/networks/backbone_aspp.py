@@ -15,6 +15,8 @@ from samref.training.networks.network import SEMANTIC, Network, label_loss
 from samref.training.networks.weights import start_from
 
 FROZEN = "backbone."
+# Label pixels a cell of the embedding, along each side: those of SAM's own logit grid.
+FINEST = 4
 
 
 class BackboneAspp(Network):
@@ -64,7 +66,8 @@ class BackboneAspp(Network):
             features = self._features(image)
             if self.training and torch.rand(()) < self.flip:
                 features, target = features.flip(-1), target.flip(-1)
-            losses.append(label_loss(self._scores(features), target[None]))
+            scores = self._scores(features)
+            losses.append(label_loss(scores, _shrunk(target, [FINEST * side for side in scores.shape[-2:]])))
         return {"labels": torch.stack(losses).mean()}
 
     def predict(self, image: Tensor) -> Tensor:
@@ -103,6 +106,14 @@ class BackboneAspp(Network):
         with torch.no_grad():
             black = torch.zeros(side, side, 3, dtype=torch.uint8).numpy()
             return int(self.backbone.encode(black).features.shape[1])
+
+
+def _shrunk(target: Tensor, size: Sequence[int]) -> Tensor:
+    """1 x h x w labels, no larger than `size`: finer ones cost time and say nothing that cells could learn."""
+    if target.shape[-2] <= size[0] and target.shape[-1] <= size[1]:
+        return target[None]
+    smaller: Tensor = nn.functional.interpolate(target[None, None].float(), size=list(size), mode="nearest-exact")
+    return smaller[0].long()
 
 
 def _block(inputs: int, outputs: int, side: int, dilation: int) -> nn.Sequential:

@@ -13,13 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from samref.config.paths import InputFile
 from samref.training.networks.network import IGNORE, SEMANTIC, Group, Network, label_loss, normalized
-from samref.training.networks.weights import is_own_file, start_backbone, start_from
-
-WEIGHTS = {
-    "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
-    "resnet50": "ResNet50_Weights.IMAGENET1K_V2",
-    "resnet101": "ResNet101_Weights.IMAGENET1K_V2",
-}
+from samref.training.networks.weights import RESNETS, is_own_file, start_backbone, start_from
 
 
 class DeepLabV2(Network):
@@ -71,7 +65,7 @@ class DeepLabV2(Network):
         if is_own_file(pretrained):
             start_from(self, pretrained)
         else:
-            start_backbone(self.body, pretrained, WEIGHTS[body])
+            start_backbone(self.body, pretrained, RESNETS[body])
 
     def losses(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> dict[str, Tensor]:
         """See `Network`: one loss a scale, and `maximum`. Images of several sizes are filled up with their mean."""

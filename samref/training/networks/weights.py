@@ -18,6 +18,12 @@ from samref.io.atomic import atomic_path
 from samref.training.networks.network import Network
 
 KEY = "samref.network"
+# What torchvision publishes of the bodies, as its own detectors start from.
+RESNETS = {
+    "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
+    "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
+    "resnet101": "ResNet101_Weights.IMAGENET1K_V1",
+}
 
 
 def save_network(path: Path, network: Network, facts: Mapping[str, Any]) -> None:
