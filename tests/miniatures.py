@@ -73,6 +73,7 @@ def _copy_coarse(folder, tool):
 def _coco(folder):
     made = make_coco(folder)
     made.images.rename(folder / "IMAGES")
+    shutil.copytree(folder / "IMAGES", folder / "VAL")
     for name in ("GT.json", "instances_train2017_5K.json", "instances_val2017.json"):
         shutil.copy(made.annotations, folder / name)
     for name in ["PRED.json", *(f"{method}_{share}.json" for method, all_ in TRAINED_WITH.items() for share in all_)]:
@@ -99,7 +100,8 @@ def _voc(folder):
     made = make_voc(folder / "DIR")
     made.coarse.rename(folder / "MASKS")
     lists = folder / "DIR" / "ImageSets" / "Segmentation"
-    shutil.copy(lists / "val.txt", lists / "train.txt")
+    for split in ("train", "trainaug"):
+        shutil.copy(lists / "val.txt", lists / f"{split}.txt")
 
 
 def _folder(folder):

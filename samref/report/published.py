@@ -6,6 +6,7 @@ line. `table.yaml` defines how runs meet those rows:
     title: Table 1. ...
     experiment: davis_ablation            # `experiment` of the reports that count
     data: what must lie on disk
+    paper: ../voc/paper.csv               # where the numbers are, if they stand in another folder's paper.csv
     command: python run.py +experiment=davis_ablation dataset.root=DIR
     when:                                 # config keys that rows require besides (all rows without a `where`)
       - {where: {...}, prompts.point.negative: true}
@@ -50,7 +51,8 @@ from samref.report.runs import COARSE, REFINED, Conditions, as_text, same
 
 REQUIRED = ("title", "experiment", "data", "command", "columns")
 OPTIONAL = (
-    "when", "keys", "arguments", "part", "coarse", "means", "unmeasured", "omit", "costs", "ratios", "setting", "notes",
+    "paper", "when", "keys", "arguments", "part", "coarse", "means", "unmeasured", "omit", "costs", "ratios", "setting",
+    "notes",
 )  # fmt: skip
 CHOICES = "hydra_choices."
 COUNTS = "counts."
@@ -135,7 +137,7 @@ def read_table(folder: Path) -> PublishedTable:
         ConfigError: as `read_tables`.
     """
     spec = read_spec(folder / "table.yaml", REQUIRED, OPTIONAL)
-    lines = read_csv(folder / "paper.csv")
+    lines = read_csv(folder / spec.get("paper", "paper.csv"))
     try:
         rows = tuple(row for line in lines if (row := _row(line, spec)) is not None)
     except KeyError as error:

@@ -16,11 +16,15 @@ from samref.datasets.dataset import MaskDataset
 from samref.engine.callbacks import build_callbacks
 from samref.engine.parts import build_refiner
 from samref.engine.run_config import chosen_callbacks
+from samref.engine.training import build_network
 from samref.prompts.excavation import Excavator
 from samref.refiners.clean import Clean
 from samref.refiners.guard import Guard
 from samref.refiners.verdict import Verdict
 from samref.refiners.zoom import Zoom
+from samref.training.networks.network import Network
+from samref.training.options import TrainingOptions
+from samref.training.schedule import Schedule
 from tests.miniatures import make_miniature
 from tests.refiners.networks import patch_networks
 
@@ -170,6 +174,31 @@ def test_a_preset_changes_something_that_can_be_built(option):
     assert plain(config) != plain(compose_config([]))
     assert isinstance(build(config.prompts), Excavator)
     assert config.form in ("paper", "released")
+
+
+@parametrize("network")
+def test_a_network_is_built_for_classes(option):
+    body = [] if option == "mobile_sam_aspp" else ["network.body=resnet18"]
+    words = [f"network={option}", "backbone=tiny", "backbone.device=cpu", "network.pretrained=false", *body]
+    config = compose_config(["+experiment=voc_training", *words])
+    assert config.hydra_choices.schedule == option
+    assert isinstance(build_network(config.network, config.backbone, classes=4), Network)
+
+
+@parametrize("schedule")
+def test_a_schedule_is_built_and_warms_up_before_it_ends(option):
+    schedule = build(compose_config(["+experiment=voc_training", f"network={option}"]).schedule)
+    assert isinstance(schedule, Schedule)
+    assert schedule.warmup < schedule.max_steps
+
+
+@parametrize("training")
+def test_what_is_trained_on_names_an_option_of_its_data_set(option):
+    config = compose_config([f"+experiment={option}_training"])
+    assert config.training.takes in config.dataset
+    assert set(config.training.validation) <= set(config.dataset)
+    known = [f"training.validation.{key}=X" for key in config.training.validation]
+    assert isinstance(build(compose_config([f"+experiment={option}_training", *known]).training), TrainingOptions)
 
 
 @parametrize("trainer")

@@ -10,8 +10,10 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
+from omegaconf import open_dict
 
 from samref.backbones.open import open_backbone
+from samref.backbones.tiny import TinySam
 from samref.config.compose import compose_config
 from samref.config.shipped import config_dir
 from samref.engine import parts, runner
@@ -19,6 +21,8 @@ from samref.report.comparison import compare
 from samref.report.published import read_tables
 from samref.report.runs import find_reports, read_runs
 from samref.report.tables import EXPERIMENTS
+from samref.training.networks.backbone_aspp import BackboneAspp
+from samref.training.networks.solov2.network import SoloV2
 from tests.miniatures import make_miniature
 from tests.refiners.networks import patch_networks
 
@@ -87,6 +91,7 @@ def models_without_weights():
         patch.setattr(parts, "open_backbone", lambda cfg: open_backbone(tiny))
         patch.setattr("samref.refiners.cascade_psp.load_network", lambda device, model_folder: SmoothingNetwork())
         patch_networks(patch)
+        patch.setattr("samref.engine.training.build_network", small_network)
         if find_spec("pydensecrf") is None:
             patch.setattr("samref.refiners.dense_crf._import_package", lambda: None)
             patch.setattr("samref.refiners.dense_crf.DenseCrf._pairwise", lambda self, image: None)
@@ -94,6 +99,14 @@ def models_without_weights():
         parts.load_backbone.cache_clear()
         yield
     parts.load_backbone.cache_clear()
+
+
+def small_network(part, backbone, classes, images=None):
+    """What any network is for a run: losses to follow, label maps or instances to score."""
+    if part._target_.endswith(("BackboneAspp", "DeepLabV2")):
+        return BackboneAspp(classes, TinySam(device="cpu"), width=8, dilations=[1], dropout=0.0, flip=0.0)
+    ranges = [[1, 24], [12, 48], [24, 96], [48, 192], [96, 512]]
+    return SoloV2(classes, "resnet18", 64, 96, False, 5, [8, 6, 4, 3, 2], ranges, width=16, kernel=16)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +125,9 @@ def run(tmp_path_factory):
             cfg.dataset.size = [64, 80]
         if "points_per_side" in cfg.refiner:
             cfg.refiner.points_per_side = 4
+        if "network" in cfg:
+            with open_dict(cfg):
+                cfg.trainer.max_steps, cfg.trainer.accelerator, cfg.schedule.batch_size = 1, "cpu", 1
         if "min_area" in cfg.refiner:
             # Miniature masks are smaller than what SegRefiner's instance mode refines.
             cfg.refiner.min_area = 1
@@ -140,9 +156,9 @@ def test_the_commands_of_an_experiment_run(experiment, words, run):
     assert f"+experiment={experiment}" in words
     report = run(jobs[0], "headers")
     choices = report["config"]["hydra_choices"]
-    for part in ("coarse", "refined"):
+    for part in ("trained",) if "network" in choices else ("coarse", "refined"):
         assert METRICS[choices["dataset"]] <= set(report["metrics"][part])
-    assert report["counts"]["masks"] > 0
+    assert report["counts"]["images" if "network" in choices else "masks"] > 0
     assert choices["refiner"] == "external" or report["timing"]["total"] > 0
 
 

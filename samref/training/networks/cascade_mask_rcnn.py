@@ -48,10 +48,10 @@ class CascadeMaskRcnn(MaskRcnn):
         """
         super().__init__(classes, body, min_size, max_size, pretrained, trainable_layers)
 
-    def _detector(self, backbone: nn.Module, classes: int, **sizes: int) -> nn.Module:
+    def _detector(self, backbone: Any, classes: int, **sizes: int) -> nn.Module:
         detector: nn.Module = MaskRCNN(backbone, classes, **sizes)
         plain: Any = detector.roi_heads
-        detector.roi_heads = CascadeRoIHeads(plain, backbone.out_channels, classes)
+        detector.roi_heads = CascadeRoIHeads(plain, int(backbone.out_channels), classes)
         return detector
 
 
@@ -160,7 +160,7 @@ class CascadeRoIHeads(RoIHeads):  # type: ignore[misc]
         self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]], scores: Tensor
     ) -> list[dict[str, Tensor]]:
         """The detections of each image: scores are means over the stages, boxes are the last stage's."""
-        split = scores.split([len(one) for one in boxes])
+        split = torch.split(scores, [len(one) for one in boxes])
         found = [self._best(*pair) for pair in zip(boxes, split, strict=True)]
         logits = self.mask_predictor(
             self.mask_head(self.mask_roi_pool(features, [one["boxes"] for one in found], image_shapes))

@@ -48,8 +48,9 @@ class MaskRcnn(Network):
         if is_own_file(pretrained):
             start_from(self, pretrained)
 
-    def _detector(self, backbone: nn.Module, classes: int, **sizes: int) -> nn.Module:
-        return MaskRCNN(backbone, classes, **sizes)
+    def _detector(self, backbone: Any, classes: int, **sizes: int) -> nn.Module:
+        detector: nn.Module = MaskRCNN(backbone, classes, **sizes)
+        return detector
 
     def losses(self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """See `Network`: torchvision's losses, of region proposals, boxes, classes and masks."""
