@@ -153,6 +153,8 @@ def _refined(config: RunConfig, options: TrainingOptions, refine: Refine) -> Pat
     choices = {key: value for key, value in own["hydra_choices"].items() if key not in OF_TRAINING}
     own |= {
         "name": options.refinement,
+        # Data sets want all the masks of a split, and a later run without a limit has them.
+        "limit": None,
         "save_masks": True,
         "hydra_choices": {**choices, "experiment": options.refinement},
         "trainer": {key: value for key, value in own["trainer"].items() if key not in OF_A_FIT},

@@ -166,7 +166,7 @@ def test_the_command_prints_and_writes_every_table(write_report, tmp_path, capsy
 
     folder = tmp_path / "outputs" / "tables"
     assert "| all | none | 86.9 | 88.4 | +1.5 |" in (folder / "davis_ablation.md").read_text()
-    assert (folder / "tables.md").read_text().count("\n## Table") == 12
+    assert (folder / "tables.md").read_text().count("\n## Table") == 14
     with (folder / "tables.csv").open() as file:
         cells = list(csv.DictReader(file))
     (cell,) = [c for c in cells if c["row"] == "prompts=all adaption=none" and c["metric"] == "iou"]
