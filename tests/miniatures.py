@@ -105,9 +105,10 @@ def _voc(folder):
 
 
 def _folder(folder):
-    for k in range(2):
-        save_photo(folder / "IMAGES" / f"photo{k}.png", (48, 64), k)
-        save_mask(folder / "MASKS" / f"photo{k}.png", blob((48, 64), k))
+    for number in ("", "2"):
+        for k in range(2):
+            save_photo(folder / f"IMAGES{number}" / f"photo{k}.png", (48, 64), k)
+            save_mask(folder / f"MASKS{number}" / f"photo{k}.png", blob((48, 64), k))
 
 
 MAKERS = {

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from samref.callbacks.progress import TrainingLine
 from samref.callbacks.resume import ResumeLog
 from samref.config.compose import build
+from samref.config.reference import options as known_options
 from samref.datasets.dataset import MaskDataset
 from samref.datasets.loader import Samples
 from samref.engine import environment
@@ -150,13 +151,15 @@ def _samples(config: RunConfig, own: dict[str, Any]) -> Samples:
 def _refined(config: RunConfig, options: TrainingOptions, refine: Refine) -> Path:
     """Where the refined masks are, which a finished run has left or one makes now."""
     own = {key: value for key, value in config.resolved.items() if key not in OF_TRAINING}
-    choices = {key: value for key, value in own["hydra_choices"].items() if key not in OF_TRAINING}
+    choices = {key: value for key, value in own["hydra_choices"].items() if key not in (*OF_TRAINING, "experiment")}
+    if options.refinement in known_options("experiment"):
+        choices["experiment"] = options.refinement
     own |= {
         "name": options.refinement,
         # Data sets want all the masks of a split, and a later run without a limit has them.
         "limit": None,
         "save_masks": True,
-        "hydra_choices": {**choices, "experiment": options.refinement},
+        "hydra_choices": choices,
         "trainer": {key: value for key, value in own["trainer"].items() if key not in OF_A_FIT},
     }
     report = refine(OmegaConf.create(own))

@@ -39,6 +39,9 @@ CONTEXTS = (
     ("refiner=segfix", "dataset=voc"),
     ("refiner=best_of", "dataset=folder"),
     ("dataset=scenes", "logger=tensorboard"),
+    ("+experiment=voc_training",),
+    ("+experiment=coco_training",),
+    ("+experiment=folder_training",),
 )
 
 

@@ -34,6 +34,7 @@ METRICS = {
     "coco": {"ap_box", "ap_mask", "ap_boundary"},
     "lvis": {"ap_box", "ap_mask", "ap_boundary"},
     "voc": {"miou"},
+    "folder": {"miou"},
     "big": {"iou", "mba"},
     "relabeled_voc": {"iou", "mba"},
 }
