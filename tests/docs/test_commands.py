@@ -39,7 +39,7 @@ CONTEXTS = (
     ("refiner=segfix", "dataset=voc"),
     ("refiner=best_of", "dataset=folder"),
     ("dataset=scenes", "logger=tensorboard"),
-    ("+experiment=voc_training",),
+    ("+experiment=voc_training", "+trainer.max_steps=1", "+trainer.precision=16-mixed"),
     ("+experiment=coco_training",),
     ("+experiment=folder_training",),
 )
