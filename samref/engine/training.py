@@ -33,6 +33,7 @@ from samref.engine.outcome import Clock, TrainingOutcome, now
 from samref.engine.parts import shared_backbone
 from samref.engine.run_config import Part, RunConfig
 from samref.engine.trainer import make_trainer
+from samref.engine.workers import worker_count
 from samref.errors import ConfigError
 from samref.io.coco_files import read_image_ids
 from samref.io.manifest import Manifest
@@ -204,10 +205,6 @@ def _fit(
             f"network={config.resolved['hydra_choices'].get('network')} finds {_finds(network.kind)}, but data set "
             f"{data.validation.dataset.name} has {_finds(data.classes.kind)}; choose another network"
         )
-    images = TrainingImages(data.places, data.classes, schedule.augmentation, options.seed)
-    feed = TrainingDataModule(images, data.validation, schedule.batch_size, steps, options.seed, config.num_workers)
-    scorer = scorer_of(data.classes, schedule.evaluation, data.validation.dataset, feed.scored.limited_ids)
-    module = TrainingModule(network, schedule, scorer, steps, options.seed)
     trainer = make_trainer(
         config,
         config.folder,
@@ -220,14 +217,19 @@ def _fit(
         log_every_n_steps=max(1, min(50, steps // 100)),
         **_validation(schedule),
     )
+    images = TrainingImages(data.places, data.classes, schedule.augmentation, options.seed)
+    workers = worker_count(config.num_workers, trainer.strategy.root_device)
+    batches = TrainingDataModule(images, data.validation, schedule.batch_size, steps, options.seed, workers)
+    scorer = scorer_of(data.classes, schedule.evaluation, data.validation.dataset, batches.scored.limited_ids)
+    module = TrainingModule(network, schedule, scorer, steps, options.seed)
     seconds = {"fit": -time.perf_counter()}
     checkpoint = config.folder / CHECKPOINTS / LAST
     if first_process() and (config.force or not _is_whole(checkpoint)):
         checkpoint.unlink(missing_ok=True)
-    trainer.fit(module, feed, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True)
+    trainer.fit(module, batches, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True)
     seconds["fit"] += time.perf_counter()
     seconds["score"] = -time.perf_counter()
-    trainer.test(module, feed, verbose=False)
+    trainer.test(module, batches, verbose=False)
     seconds["score"] += time.perf_counter()
     if trainer.is_global_zero:
         facts = {"network": OmegaConf.to_container(part, resolve=True), "classes": list(data.classes.ids)}
