@@ -16,6 +16,7 @@ from samref.errors import SamrefError
 
 # Where each command is, a function (words) -> exit code, and what it does.
 COMMANDS = {
+    "predict": ("samref.cli.predict:main", "coarse masks of a folder of images, where there are none yet"),
     "refine": ("samref.cli.refine:main", "refine a folder of masks, or the masks of a COCO json"),
     "run": ("samref.cli.run:main", "one evaluation, or a sweep: any option, any experiment of the paper"),
     "shards": ("samref.cli.shards:main", "split masks for many jobs or machines, and merge what they refined"),

@@ -16,6 +16,7 @@ from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
+from samref.backbones.backbone import Backbone
 from samref.callbacks.progress import TrainingLine
 from samref.callbacks.resume import ResumeLog
 from samref.config.compose import build
@@ -232,7 +233,13 @@ def _fit(
     trainer.test(module, batches, verbose=False)
     seconds["score"] += time.perf_counter()
     if trainer.is_global_zero:
-        facts = {"network": OmegaConf.to_container(part, resolve=True), "classes": list(data.classes.ids)}
+        frozen = config.backbone if isinstance(getattr(network, "backbone", None), Backbone) else None
+        facts = {
+            "network": OmegaConf.to_container(part, resolve=True),
+            "backbone": None if frozen is None else OmegaConf.to_container(frozen, resolve=True),
+            "classes": list(data.classes.ids),
+            "count": data.classes.count,
+        }
         save_network(config.folder / WEIGHTS, network, facts)
         checkpoint.unlink(missing_ok=True)
     outcome = TrainingOutcome(
