@@ -1,0 +1,77 @@
+"""`python -m tests.training.overfit [NETWORK ...]`: every network learns eight generated images by heart.
+
+Minutes a network on a CPU; the suite has smaller forms. Bodies are ResNet-18 (ResNet-50 for DeepLabV2), everything
+else is as configured. Ends with 1 if any network stays below 0.9.
+"""
+
+import argparse
+import sys
+import time
+
+import torch
+
+from samref.backbones.tiny import TinySam
+from samref.metrics.semantic import SemanticIoU
+from samref.training.networks.backbone_aspp import BackboneAspp
+from samref.training.networks.cascade_mask_rcnn import CascadeMaskRcnn
+from samref.training.networks.deeplabv2 import DeepLabV2
+from samref.training.networks.mask_rcnn import MaskRcnn
+from samref.training.networks.solov2.network import SoloV2
+from tests.training.networks.test_instances import GRIDS, SMALL, score
+from tests.training.pictures import labeled, with_instances
+
+ENOUGH = 0.9
+NETWORKS = {
+    "mobile_sam_aspp": lambda: BackboneAspp(3, TinySam(device="cpu"), 32, [1, 3, 6], 0.0, 0.5),
+    "deeplabv2": lambda: DeepLabV2(3, "resnet50", [1, 2, 3, 4], [0.5, 0.75], False, 1, 1),
+    "mask_rcnn": lambda: MaskRcnn(**SMALL),
+    "cascade_mask_rcnn": lambda: CascadeMaskRcnn(**SMALL),
+    "solov2": lambda: SoloV2(**SMALL, **GRIDS, width=64, kernel=64),
+}
+
+
+def score_of(network):
+    if network.kind == "instance":
+        return score(network, *with_instances(8))["ap_mask_50"]
+    metric = SemanticIoU(3)
+    with torch.no_grad():
+        for image, truth in zip(*labeled(8), strict=True):
+            metric.update(network.eval().predict(image).argmax(dim=0), truth)
+    return metric.compute()["miou"]
+
+
+def overfit(name, most, every=20):
+    """Trains until the score is enough; returns it with the steps that it took."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]()
+    images, targets = labeled(8) if network.kind == "semantic" else with_instances(8)
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], 1e-3)
+    found = 0.0
+    for step in range(1, most + 1):
+        optimizer.zero_grad()
+        torch.stack(list(network.train().losses(images, targets).values())).sum().backward()
+        optimizer.step()
+        if step % every == 0:
+            found = score_of(network)
+            print(f"{name}: {step} steps, {found:.3f}", flush=True)
+            if found > ENOUGH:
+                break
+    return found, step
+
+
+def main(words):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=[], metavar="NETWORK", help=", ".join(NETWORKS))
+    parser.add_argument("--steps", type=int, default=400, help="at most")
+    options = parser.parse_args(words)
+    failed = []
+    for name in options.networks or NETWORKS:
+        start = time.perf_counter()
+        found, steps = overfit(name, options.steps)
+        print(f"{name}: {found:.3f} after {steps} steps, {time.perf_counter() - start:.0f} s")
+        failed += [name] * (found <= ENOUGH)
+    return f"below {ENOUGH}: {', '.join(failed)}" if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
