@@ -7,13 +7,14 @@ the pixels inside. Those through the rim's pixel centers that OpenCV draws lose 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay
 from skimage.measure import find_contours
 
 from samref.geometry.masks import tight_box
@@ -83,7 +84,7 @@ def one_ring(mask: BoolArray, tolerance: float = 0.0) -> Ring:
 
 
 def bridged(rings: Sequence[Ring]) -> Ring:
-    """Several rings as one, each joined by a line to and fro to the nearest point of those before it.
+    """Several rings as one, joined by the shortest lines to and fro that join them all.
 
     Args:
         rings: at least one; the longest is the first.
@@ -91,18 +92,56 @@ def bridged(rings: Sequence[Ring]) -> Ring:
     Returns:
         The joined ring.
     """
-    waiting = sorted(rings, key=len, reverse=True)
-    joined = waiting.pop(0)
-    while waiting:
-        tree = cKDTree(joined)
-        reaches = [tree.query(ring) for ring in waiting]
-        nearest = min(range(len(waiting)), key=lambda k: float(reaches[k][0].min()))
-        distances, places = reaches[nearest]
-        start = int(distances.argmin())
-        entry = int(places[start])
-        ring = np.roll(waiting.pop(nearest), -start, axis=0)
-        joined = np.concatenate([joined[: entry + 1], ring, ring[:1], joined[entry:]])
-    return joined
+    if len(rings) == 1:
+        return rings[0]
+    doors: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for a, b in _bridges(rings):
+        doors[a].append(b)
+        doors[b].append(a)
+    first = max(range(len(rings)), key=lambda k: len(rings[k]))
+    joined = []
+    # Each entry is a ring, where it was entered, the place that is next, and the doors there that are left.
+    stack = [(first, 0, 0, list(doors[(first, 0)]))]
+    seen = {first}
+    while stack:
+        ring, start, step, left = stack.pop()
+        place = (start + step) % len(rings[ring])
+        joined.append(rings[ring][place])
+        other = next((door for door in left if door[0] not in seen), None)
+        if other is not None:
+            seen.add(other[0])
+            stack.append((ring, start, step, left))
+            stack.append((other[0], other[1], 0, list(doors[other])))
+        elif step < len(rings[ring]):
+            after = (start + step + 1) % len(rings[ring])
+            # Back at the start all doors have been used.
+            stack.append((ring, start, step + 1, list(doors[(ring, after)])))
+    # The last point of the first ring is its first one.
+    return np.array(joined[:-1])
+
+
+def _bridges(rings: Sequence[Ring]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """The shortest lines that join all rings: pairs of (ring, place in it). They are edges of a triangulation."""
+    points = np.concatenate(rings)
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    place = np.concatenate([np.arange(len(ring)) for ring in rings])
+    corners = Delaunay(points).simplices
+    edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    edges = np.unique(np.sort(edges[owner[edges[:, 0]] != owner[edges[:, 1]]], axis=1), axis=0)
+    lengths = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    joined_to = list(range(len(rings)))
+
+    def root(ring: int) -> int:
+        while joined_to[ring] != ring:
+            joined_to[ring] = joined_to[joined_to[ring]]
+            ring = joined_to[ring]
+        return ring
+
+    for a, b in edges[np.argsort(lengths, kind="stable")].tolist():
+        one, other = root(int(owner[a])), root(int(owner[b]))
+        if one != other:
+            joined_to[one] = other
+            yield (int(owner[a]), int(place[a])), (int(owner[b]), int(place[b]))
 
 
 def shared_out(mask: BoolArray, members: Sequence[BoolArray]) -> list[BoolArray]:
