@@ -105,6 +105,8 @@ class OfSegmentAnything:
         sam = Sam(encoder, modules.prompt_encoder, modules.mask_decoder)
         self.sam = sam.eval().requires_grad_(False).to(device)
         self.predictor = SamPredictor(self.sam)
+        # The package that has TinyViT gives its decoder two arguments of HQ-SAM, which this one ignores.
+        self.more = {"hq_token_only": False, "interm_embeddings": None} if name == "mobile_sam" else {}
 
     def backbone(self, precision: str = "fp32", compiled: bool = False) -> SamBackbone:
         """See `RandomModel`."""
@@ -127,7 +129,8 @@ class OfSegmentAnything:
         for start in range(0, len(prompts), chunk):
             rows = slice(start, start + chunk)
             sparse, dense = sam.prompt_encoder((points[rows], labels[rows]), boxes[rows], masks[rows])
-            yield sam.mask_decoder(self.predictor.features, image_pe, sparse, dense, multimask_output=True)[0]
+            features = self.predictor.features
+            yield sam.mask_decoder(features, image_pe, sparse, dense, multimask_output=True, **self.more)[0]
 
     def flops(self) -> float:
         """See `RandomModel`."""
