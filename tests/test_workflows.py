@@ -73,4 +73,4 @@ def test_no_registry_is_named():
 
 
 def test_what_is_left_out_without_an_extra_is_there():
-    assert not [path for paths in NEEDS.values() for path in paths if not (ROOT / path).is_file()]
+    assert not [path for paths in NEEDS.values() for path in paths if not (ROOT / path).exists()]

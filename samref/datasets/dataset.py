@@ -59,6 +59,7 @@ class SampleMeta(TypedDict, total=False):
         warnings: sentences on what had to be decided about the image; the screen and report.json show them.
         categories: N classes of label maps. The gallery shows the ground truth of the class, and masks of another tool
             are found by it.
+        all_files: mask files of the image below the folder of masks, those without a mask, too; the page shows them.
         files: N paths below the folder of masks; masks of another tool are found by them.
         labels: N labels in these files, None for the only mask of a binary one.
         records: N COCO records, as they came; masks of another tool are found by them.
@@ -71,6 +72,7 @@ class SampleMeta(TypedDict, total=False):
     problems: Sequence[Failure]
     warnings: Sequence[str]
     categories: Sequence[int]
+    all_files: Sequence[str]
     files: Sequence[str]
     labels: Sequence[int | None]
     records: Sequence[Mapping[str, Any]]

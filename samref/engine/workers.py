@@ -207,8 +207,8 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def encoding_beside(backbone: Backbone, workers: int) -> EncodingQueue[_Worker] | None:
-    """A queue of images to encode while masks are decoded: on an accelerator; a processor does one thing at a time."""
-    return None if backbone.device.type == "cpu" else EncodingQueue(backbone, min(AT_ONCE, workers))
+    """A queue of images to encode while masks are decoded, on CUDA, whose streams work beside each other."""
+    return EncodingQueue(backbone, min(AT_ONCE, workers)) if backbone.device.type == "cuda" else None
 
 
 class _Worker:

@@ -9,7 +9,6 @@ import time
 from multiprocessing import parent_process
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -100,24 +99,16 @@ def test_a_bad_file_fails_alone_or_ends_the_run_with_its_sentence(tmp_path, data
     assert len(contents(tmp_path / "raise" / "masks")) >= 4, "images before the bad one are kept"
 
 
-class Counting(Folder):
-    """Notes how many threads its process has once numpy and OpenCV have worked."""
-
-    def __getitem__(self, index):
-        sample = super().__getitem__(index)
-        many = np.ones((600, 600), np.float32)
-        cv2.GaussianBlur(many @ many, (9, 9), 2)
-        (self.masks / f".threads{index}").write_text(str(len(os.listdir("/proc/self/task"))))
-        return sample
-
-
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are listed on Linux alone")
 def test_workers_share_out_the_cores_and_have_no_threads_of_their_own(tmp_path, data):
     program = (
-        "from tests.engine.test_workers import *\n"
-        f"cfg = folder_config(Path({str(data)!r}), Path({str(tmp_path / 'out')!r}), 'num_workers=1')\n"
-        "cfg.dataset._target_ = 'tests.engine.test_workers.Counting'\n"
-        "if __name__ == '__main__': run(cfg)\n"
+        "from pathlib import Path\n"
+        "if __name__ == '__main__':\n"
+        "    from tests.robustness.undisturbed import folder_config, run\n"
+        f"    data, out = Path({str(data)!r}), Path({str(tmp_path / 'out')!r})\n"
+        "    cfg = folder_config(data, out, 'num_workers=1', 'limit=1')\n"
+        "    cfg.dataset._target_ = 'tests.engine.counting.Counting'\n"
+        "    run(cfg)\n"
     )
     script = tmp_path / "program.py"
     script.write_text(program)

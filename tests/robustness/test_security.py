@@ -180,6 +180,7 @@ def test_every_download_that_has_a_published_hash_is_held_to_it():
 
 def test_nothing_contacts_a_server_but_downloads_and_loggers():
     allowed = {"datasets/sources/download.py", "backbones/weights/fetch.py", "backbones/weights/npm.py"}
+    allowed.add("cli/page/server.py")  # answers this machine's browser
     network = re.compile(r"^\s*(?:import|from) (requests|urllib\.request|socket|http|pooch)\b", re.M)
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
