@@ -1,6 +1,7 @@
 """Programs as a user starts them, in processes of their own, with the package that is being tested."""
 
 import atexit
+import logging
 import os
 import runpy
 import signal
@@ -48,6 +49,7 @@ def _become(words, cwd, out, err):
         # As at a start of Python, whatever pytest's processes do with it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         atexit._clear()
+        _revive_handlers()
         try:
             os.chdir(cwd)
             sys.path.insert(0, str(cwd))
@@ -67,3 +69,11 @@ def _become(words, cwd, out, err):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _revive_handlers():
+    """Loggers of libraries write to the stderr of the test that imported them, which is closed by now."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.Logger.manager.loggerDict))]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        if isinstance(handler, logging.StreamHandler) and getattr(handler.stream, "closed", False):
+            handler.setStream(sys.stderr)
