@@ -6,6 +6,7 @@ from shutil import which
 
 # Module of an extra -> files that cannot be imported, or have nothing to test, without it.
 NEEDS = {
+    "cvat_sdk": ["tests/plugins/test_cvat_task.py"],
     "griffe": ["tests/docs/test_docstrings.py"],
     "hatchling": ["tests/integration/test_wheel.py"],
     "hydra_plugins.hydra_joblib_launcher": ["tests/integration/test_launchers.py"],
@@ -15,7 +16,18 @@ NEEDS = {
     "onnxruntime": ["tests/backbones/weights/test_onnx_conversion.py", "tests/benchmarks/test_encoders.py"],
     "playwright": ["tests/integration/test_browser.py"],
     "pydensecrf": ["tests/refiners/test_dense_crf.py"],
+    "rasterio": [
+        "tests/cli/test_refine.py",
+        "tests/config/test_conf.py",
+        "tests/datasets/geotiff",
+        "tests/datasets/test_simulated.py",
+        "tests/factories_scenes.py",
+        "tests/integration/test_experiments.py",
+        "tests/miniatures.py",
+        "tests/robustness/test_matrix.py",
+    ],
     "segmentation_refinement": ["tests/refiners/test_cascade_psp.py"],
+    "supervision": ["tests/refiners/test_detections.py"],
     "tensorboard": ["tests/loggers/test_tensorboard.py"],
     "transformers": [
         "tests/backbones/hf",
