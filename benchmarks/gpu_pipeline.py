@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -118,11 +119,8 @@ def timed_server() -> Iterator[dict[str, list[float]]]:
             found["masks"].append(float(next(iter(request.places.values())).shape[0]))
         return reply
 
-    Server.__call__ = timed  # type: ignore[method-assign]
-    try:
+    with patch.object(Server, "__call__", timed):
         yield found
-    finally:
-        Server.__call__ = real  # type: ignore[method-assign]
 
 
 def measure(backbone: list[str], workers: int | str, mode: str, data: Path, device: str) -> dict[str, Any]:

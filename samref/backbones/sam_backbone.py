@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from samref.backbones.fast.decoder import MASKS, Extent, MaskDecoder, predict_iou
 from samref.backbones.fast.encoder import Encoder, fast_encoder
-from samref.backbones.fast.prompt_tokens import PromptTokens
+from samref.backbones.fast.prompt_tokens import prompt_tokens
 from samref.backbones.fast.resampling import resized
 from samref.backbones.fast.two_way_transformer import SharedImage
 from samref.backbones.memory import in_fitting_groups
@@ -298,7 +298,8 @@ class SamBackbone(nn.Module):
     def embed_sparse(self, embedding: Embedding, prompts: Prompts) -> Tensor:
         """The prompt encoder's embeddings of points and boxes: N x P x C, P = 0 for mask prompts alone."""
         coords, labels = prompts.point_coords, prompts.point_labels
-        return PromptTokens(self.prompt_encoder)(
+        return prompt_tokens(
+            self.prompt_encoder,
             None if coords is None else self._coords(coords, embedding),
             None if labels is None else torch.as_tensor(labels, device=self.device),
             None if prompts.boxes is None else self._coords(prompts.boxes, embedding),

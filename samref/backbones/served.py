@@ -1,4 +1,4 @@
-"""A backbone that is used from worker processes: they ask, and the process that has the model answers."""
+"""A backbone that is used from worker processes: they send requests, and the process that has the model replies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from samref.structures import Candidates, Embedding, Prompts
 
 @dataclass(frozen=True)
 class Request:
-    """What a worker asks of the model.
+    """What a worker wants of the model.
 
     Attributes:
         call: `encode`, `features` or `decode`.
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model answers.
+    """What the model returns.
 
     Attributes:
         places: of the arrays in the worker's memory.
@@ -111,7 +111,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a backbone without asking it: attributes of `Backbone`."""
+    """What is known of a backbone without a request: attributes of `Backbone`."""
 
     name: str
     weights_sha256: str
@@ -134,20 +134,20 @@ class ServedBackbone:
         waited: seconds by stage that requests took beyond what the model did for them.
     """
 
-    def __init__(self, facts: Facts, exchange: Exchange, ask: Callable[[Request], Reply]) -> None:
+    def __init__(self, facts: Facts, exchange: Exchange, reply_to: Callable[[Request], Reply]) -> None:
         """Connects to the model.
 
         Args:
             facts: of the model.
             exchange: memory that is shared with the process that has it.
-            ask: sends a request and waits for the reply.
+            reply_to: sends a request and waits for the reply.
         """
         self.name, self.weights_sha256, self.encoder_id = facts.name, facts.weights_sha256, facts.encoder_id
         self.img_size, self.stretched = facts.img_size, facts.stretched
         self.embedding_size, self.mask_input_size = facts.embedding_size, facts.mask_input_size
         self.device = torch.device("cpu")
         self.waited = {"encode": 0.0, "decode": 0.0}
-        self._exchange, self._ask = exchange, ask
+        self._exchange, self._reply_to = exchange, reply_to
         self._dropped: list[int] = []
 
     @property
@@ -196,7 +196,7 @@ class ServedBackbone:
         clock = time.perf_counter()
         dropped = tuple(self._dropped)
         del self._dropped[: len(dropped)]
-        reply = self._ask(Request(call, self._exchange.write(arrays), embedding, unpadded_only, dropped))
+        reply = self._reply_to(Request(call, self._exchange.write(arrays), embedding, unpadded_only, dropped))
         if call in self.waited:
             self.waited[call] += time.perf_counter() - clock - reply.seconds
         return reply

@@ -1,38 +1,33 @@
 """Worker processes that refine images with a model that stays in this process, which only encodes and decodes.
 
-A worker reads an image, mines prompts, makes masks of what the model returns, and writes, measures and draws them. The
-results come out in the order of the images, whichever worker was faster. Imports no Lightning.
+The results come out in the order of the images, whichever worker was faster. What a worker does is in
+`samref.engine.worker`.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import threading
-import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from multiprocessing import connection as connections
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from typing import Any
 
-import cv2
 import torch
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.encoding import AT_ONCE, EncodingQueue, on_stream, stream_of
 from samref.backbones.exchange import Exchange
-from samref.backbones.served import Facts, Reply, Request, ServedBackbone, Server
+from samref.backbones.served import Facts, Server
 from samref.callbacks.outcome import Outcome
 from samref.datasets.loader import Samples
 from samref.engine.work import Work
-from samref.errors import ConfigError, SamrefError, WorkerError
+from samref.engine.worker import Finished, work_for
+from samref.errors import ConfigError, WorkerError
 from samref.refiners.samrefiner import SAMRefiner
-from samref.structures import Refinement, Sample
 
 # Images that wait in a worker while it refines another: it need not wait for the next.
 AHEAD = 1
@@ -62,14 +57,6 @@ class Ticket:
 
     index: int
     image_id: str | int
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a worker sends when it is done with an image: its outcome, or what went wrong."""
-
-    index: int
-    result: Outcome | BaseException
 
 
 def worker_count(wanted: int | str, device: torch.device) -> int:
@@ -149,7 +136,7 @@ class Workers:
             ready = connections.wait([*encoded, *(worker.connection for worker in self._workers)])
             for worker in self._workers:
                 if worker.connection in ready:
-                    self._hear(worker)
+                    self._receive_from(worker)
             if self._encoding is not None:
                 if self._encoding.ready in ready:
                     for worker, embedding, seconds in self._encoding.take():
@@ -170,7 +157,7 @@ class Workers:
             worker.end()
         self._workers = []
 
-    def _hear(self, worker: _Worker) -> None:
+    def _receive_from(self, worker: _Worker) -> None:
         message = worker.receive()
         if isinstance(message, Finished):
             self._done[message.index] = message.result
@@ -253,69 +240,3 @@ class _Worker:
             f"a process that refines images {why}, most likely for want of memory; run the same command again with "
             "fewer num_workers, or 0"
         )
-
-
-def work_for(connection: connections.Connection, exchange: Exchange) -> None:
-    """What a worker process does: image after image, until it is ended."""
-    _settle_in()
-    # The process that has the model is gone: `_end_with_parent` is about to end this one as well.
-    with suppress(EOFError, ConnectionError):
-        _work_for(connection, exchange)
-
-
-def _work_for(connection: connections.Connection, exchange: Exchange) -> None:
-    samples, work, facts = connection.recv()
-    tasks: deque[int] = deque()
-
-    def ask(request: Request) -> Reply:
-        connection.send(request)
-        while not isinstance(reply := connection.recv(), Reply):
-            tasks.append(reply)
-        return reply
-
-    backbone = ServedBackbone(facts, exchange, ask)
-    work.refiner.backbone = backbone
-    work = replace(work, refiner=_WithoutWaits(work.refiner, backbone))
-    while True:
-        index = tasks.popleft() if tasks else connection.recv()
-        try:
-            result: Outcome | BaseException = work(samples[index]).without_pixels()
-        except (SamrefError, OSError) as error:
-            result = error
-        except Exception:
-            result = RuntimeError(f"in a process that refines images:\n{traceback.format_exc()}")
-        connection.send(Finished(index, result))
-
-
-@dataclass
-class _WithoutWaits:
-    """A refiner whose seconds are those of its own work and the model's, not of waiting for the model."""
-
-    refiner: SAMRefiner
-    backbone: ServedBackbone
-
-    def refine_sample(self, sample: Sample, *, keep_candidates: bool = False, keep_logits: bool = False) -> Refinement:
-        refinement = self.refiner.refine_sample(sample, keep_candidates=keep_candidates, keep_logits=keep_logits)
-        for stage, seconds in self.backbone.waited.items():
-            refinement.timing[stage] = max(0.0, refinement.timing[stage] - seconds)
-            self.backbone.waited[stage] = 0.0
-        return refinement
-
-
-def _settle_in() -> None:
-    # Beside `ONE_THREAD`: those two count cores by themselves.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    # Ctrl-C reaches all processes of a terminal; the first one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this process with the one that started it: a run that is killed must not go on writing."""
-    parent = parent_process()
-    if parent is not None:
-        with suppress(OSError):
-            connections.wait([parent.sentinel])
-    os._exit(1)

@@ -146,7 +146,7 @@ def test_a_worker_that_the_system_ends_is_one_sentence_and_the_next_run_goes_on(
 
 def test_an_interrupt_ends_at_once_and_leaves_nothing_half_done(tmp_path, data, monkeypatch):
     cfg = folder_config(data, tmp_path / "out", "num_workers=2")
-    heard, interrupts = workers.Workers._hear, []
+    heard, interrupts = workers.Workers._receive_from, []
 
     def interrupted(self, worker):
         if len(contents(tmp_path / "out/masks")) >= 3:
@@ -154,12 +154,12 @@ def test_an_interrupt_ends_at_once_and_leaves_nothing_half_done(tmp_path, data, 
             raise KeyboardInterrupt
         heard(self, worker)
 
-    monkeypatch.setattr(workers.Workers, "_hear", interrupted)
+    monkeypatch.setattr(workers.Workers, "_receive_from", interrupted)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(cfg)
     assert time.perf_counter() - interrupts[0] < 5 + workers.PATIENCE
     assert not [path for path in (tmp_path / "out/masks").iterdir() if path.name.startswith(".partial")]
-    monkeypatch.setattr(workers.Workers, "_hear", heard)
+    monkeypatch.setattr(workers.Workers, "_receive_from", heard)
     assert run(cfg)["counts"]["images"] == 9
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from samref.backbones.fast.prompt_tokens import PromptTokens
+from samref.backbones.fast.prompt_tokens import prompt_tokens
 from samref.backbones.tiny import TinySam
 
 COUNT = 5
@@ -24,7 +24,7 @@ def test_tokens_are_the_packaged_ones(encoder, points, with_boxes):
     given = (coords, labels) if points else None
     with torch.no_grad():
         expected = encoder(points=given, boxes=boxes, masks=None)[0]
-        found = PromptTokens(encoder)(*(given or (None, None)), boxes, COUNT)
+        found = prompt_tokens(encoder, *(given or (None, None)), boxes, COUNT)
     # Without prompts the packaged encoder knows of one only.
     assert torch.equal(found, expected if given or with_boxes else expected.expand(COUNT, -1, -1))
     assert found.shape[1] == points + (points > 0 and not with_boxes) + 2 * with_boxes
