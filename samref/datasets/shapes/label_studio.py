@@ -10,21 +10,20 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from samref.config.paths import InputFile, InputFolder, OutputFolder
+from samref.datasets.shapes.document import DocumentDataset
 from samref.datasets.shapes.label_studio_regions import LabelStudioPage, changed_task
-from samref.datasets.shapes.shapes import NewShape, ShapeDataset
-from samref.datasets.shapes.writers import DocumentWriter
+from samref.datasets.shapes.shapes import NewShape
 from samref.errors import DatasetError
-from samref.io.image_folder import ImageFolder
 from samref.io.images import IMAGE_SUFFIXES, printable
 from samref.io.json_text import dumps_like
-from samref.structures import Failure, Sample
+from samref.structures import Sample
 
 EXPECTED = "the tasks of a Label Studio project, exported as JSON"
 # What Label Studio puts in front of the names of files that it took in.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)", re.DOTALL)
 
 
-class LabelStudioDataset(ShapeDataset):
+class LabelStudioDataset(DocumentDataset):
     """Images of Label Studio tasks, with the polygons and brushes of their annotations and predictions.
 
     One sample is one task with a polygon or brush. Rectangles, ellipses, key points, choices and texts stay as they
@@ -56,68 +55,22 @@ class LabelStudioDataset(ShapeDataset):
             ConfigError: for another orientation or a tolerance below 0.
             DatasetError: for a missing or other file, or where no region can be refined.
         """
-        super().__init__(output, orientation, tolerance)
-        if tasks is None or images is None:
-            missing = "dataset.tasks=FILE" if tasks is None else "dataset.images=DIR"
-            raise DatasetError(f"data set label_studio needs {missing}; expected {EXPECTED}, and their images")
-        self._path = Path(tasks).expanduser()
+        super().__init__(tasks, images, "tasks", f"{EXPECTED}, and their images", output, orientation, tolerance)
         self._content = _read(self._path)
         self._keep_out(self._path)
-        pages = {place: LabelStudioPage(task) for place, task in enumerate(self._content)}
         ids = _ids(self._content)
-        self._tasks = {ids[place]: place for place, page in pages.items() if page.places}
-        folder = ImageFolder(Path(images).expanduser())
-        located = folder.locate({name: _names(self._content[place]) for name, place in self._tasks.items()})
-        self.problems += [Failure(name, f"task {name}: {reason}") for name, reason in located.missing.items()]
-        self._pictures = located.paths
-        self._ids = [name for name in self._tasks if name in located.paths]
-        if not self._ids:
-            first = f"; first: {self.problems[0].reason}" if self.problems else ""
-            raise DatasetError(
-                f"no polygon or brush of {printable(self._path)} can be refined with the images of {images}{first}"
-            )
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def image_id(self, index: int) -> str | int:
-        """See `MaskDataset`: the task's id."""
-        return self._ids[index]
-
-    def sample_files(self, index: int) -> Sequence[Path]:
-        """See `MaskDataset`: the image; its regions are in `sample_content`."""
-        return (self.picture(index),)
+        self._tasks = {ids[place]: place for place, task in enumerate(self._content) if LabelStudioPage(task).places}
+        names = {name: _names(self._content[place]) for name, place in self._tasks.items()}
+        self._find_images(names, "task", "polygon or brush")
 
     def sample_content(self, index: int) -> Any:
         """See `MaskDataset`: annotations and predictions of the task."""
         page = self.page(index)
         return [page.task[kind][work]["result"][result] for kind, work, result in page.places]
 
-    def input_files(self) -> Sequence[Path]:
-        """See `MaskDataset`: the file of tasks."""
-        return (self._path,)
-
     def page(self, index: int) -> LabelStudioPage:
         """See `ShapeDataset`."""
         return LabelStudioPage(self._content[self._tasks[self._ids[index]]])
-
-    def picture(self, index: int) -> Path:
-        """See `ShapeDataset`."""
-        return self._pictures[self._ids[index]]
-
-    def writer(self, output: Path) -> DocumentWriter:
-        """Writes a file of the same name below `output`.
-
-        Args:
-            output: folder of the refined file.
-
-        Returns:
-            The writer of one run.
-
-        Raises:
-            DatasetError: if it would take the place of the file that came.
-        """
-        return DocumentWriter(self, output, self._path, self._text, _changes)
 
     def _text(self, changes: Mapping[Any, Any]) -> bytes:
         changed = list(self._content)
@@ -126,10 +79,9 @@ class LabelStudioDataset(ShapeDataset):
             changed[place] = changed_task(changed[place], kept)
         return dumps_like(self._path.read_bytes(), self._content, changed)
 
-
-def _changes(sample: Sample, shapes: Mapping[int, NewShape]) -> Any:
-    page: LabelStudioPage = sample.meta["page"]
-    return page.changes(shapes, sample.original_size)
+    def _changes(self, sample: Sample, shapes: Mapping[int, NewShape]) -> Any:
+        page: LabelStudioPage = sample.meta["page"]
+        return page.changes(shapes, sample.original_size)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
