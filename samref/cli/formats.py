@@ -27,9 +27,7 @@ class Given:
     @property
     def word(self) -> str:
         """What usage lines call it."""
-        return {"data": "data.yaml", "tasks": "TASKS.json", "annotations": "ANNOTATIONS.xml"}.get(
-            self.option, self.option.upper()
-        )
+        return WORDS.get(self.option, self.option.upper())
 
 
 @dataclass(frozen=True)
