@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,23 +76,26 @@ def read_images(path: Path) -> tuple[bytes, list[XmlImage]]:
     return raw, reader.images
 
 
-def replaced(raw: bytes, shapes: Iterator[tuple[XmlShape, Mapping[str, str] | None]]) -> bytes:
+def replaced(raw: bytes, shapes: Iterable[tuple[XmlShape, Mapping[str, str] | None]]) -> bytes:
     """A file's bytes with other attributes of some shapes; all other bytes are as they were.
 
     Args:
         raw: the file's bytes.
         shapes: of that file, each with the attributes that change, or None to take it away.
     """
-    for shape, attributes in sorted(shapes, key=lambda pair: pair[0].start, reverse=True):
+    pieces, done = [], 0
+    for shape, attributes in sorted(shapes, key=lambda pair: pair[0].start):
+        before = raw[done : shape.start]
         if attributes is None:
-            line = len(raw[: shape.start].rstrip())
-            raw = raw[:line] + raw[shape.end :]
+            pieces.append(before.rstrip())
+            done = shape.end
         else:
             tag = raw[shape.start : shape.inside]
             for name, value in attributes.items():
                 tag = _with_attribute(tag, name, value)
-            raw = raw[: shape.start] + tag + raw[shape.inside :]
-    return raw
+            pieces += [before, tag]
+            done = shape.inside
+    return b"".join([*pieces, raw[done:]])
 
 
 class _Reader:
@@ -142,5 +146,5 @@ def _with_attribute(tag: bytes, name: str, value: str) -> bytes:
 def unique_names(images: Sequence[XmlImage]) -> list[str]:
     """Names of the images; of one that is there twice with its number, from 1."""
     names = [image.attributes.get("name", "") for image in images]
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return [f"{name}#{number}" if name in twice else name for number, name in enumerate(names, 1)]
+    counts = Counter(names)
+    return [f"{name}#{number}" if counts[name] > 1 else name for number, name in enumerate(names, 1)]
