@@ -32,7 +32,8 @@ def look_at(path: Path) -> str | None:
     try:
         if suffix == ".json":
             return _json(json.loads(path.read_bytes()))
-        head = path.read_bytes()[:_HEAD].decode("utf-8", "ignore")
+        with path.open("rb") as file:
+            head = file.read(_HEAD).decode("utf-8", "ignore")
     except (OSError, ValueError, RecursionError):
         return None
     if suffix == ".xml":
