@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from samref.errors import InputError
+from samref.io.coco_masks import run_lengths
 from samref.structures import BoolArray
 
 CHANNELS, ALPHA = 4, 3
@@ -61,11 +62,10 @@ def decode_brush(rle: Sequence[int], size: tuple[int, int]) -> BoolArray:
 
 def encode_brush(mask: BoolArray) -> list[int]:
     """Run lengths of an H x W mask, white on nothing."""
-    flat = mask.reshape(-1)
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    bits = [f"{flat.size * CHANNELS:032b}{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
-    for start, length in zip(starts[:-1].tolist(), (np.diff(starts) * CHANNELS).tolist(), strict=True):
-        bits += _repeated(ON if flat[start] else 0, length)
+    bits = [f"{mask.size * CHANNELS:032b}{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
+    # Row by row, where COCO counts column by column.
+    for k, length in enumerate(run_lengths(mask.T)):
+        bits += _repeated(ON if k % 2 else 0, length * CHANNELS)
     text = "".join(bits)
     text += "0" * (-len(text) % 8)
     return [int(text[k : k + 8], 2) for k in range(0, len(text), 8)]

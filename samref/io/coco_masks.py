@@ -91,6 +91,14 @@ def encode_rle(mask: BoolArray) -> dict[str, Any]:
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
+def run_lengths(mask: BoolArray) -> list[int]:
+    """Uncompressed run lengths of an H x W mask, column by column, background first; of its transpose, row by row."""
+    flat = np.concatenate([[False], mask.T.reshape(-1)])
+    starts = np.flatnonzero(flat[1:] != flat[:-1])
+    counts: list[int] = np.diff(np.concatenate([[0], starts, [mask.size]])).tolist()
+    return counts
+
+
 def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
     """An H x W mask in the form in which another one came.
 
@@ -99,7 +107,7 @@ def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
     """
     if isinstance(original, Mapping):
         if isinstance(original["counts"], list):
-            return {"size": list(mask.shape), "counts": _uncompressed(mask)}
+            return {"size": list(mask.shape), "counts": run_lengths(mask)}
         return encode_rle(mask)
     polygons = encode_polygons(mask)
     if mask.any() and (decode(polygons, mask.shape) == mask).all():
@@ -271,10 +279,3 @@ def _check_sum(counts: IntArray, size: tuple[int, int]) -> None:
     in_range = (counts >= 0) & (counts <= height * width)
     if not in_range.all() or counts.sum() != height * width:
         raise InputError(f"run lengths do not add up to the {height} x {width} = {height * width} pixels of the image")
-
-
-def _uncompressed(mask: BoolArray) -> list[int]:
-    flat = np.concatenate([[False], mask.T.reshape(-1)])
-    starts = np.flatnonzero(flat[1:] != flat[:-1])
-    counts: list[int] = np.diff(np.concatenate([[0], starts, [mask.size]])).tolist()
-    return counts

@@ -15,7 +15,7 @@ from samref.errors import InputError
 from samref.geometry.masks import tight_box
 from samref.geometry.polygons import Ring
 from samref.io.coco_ids import whole_number
-from samref.io.coco_masks import decode
+from samref.io.coco_masks import decode, run_lengths
 from samref.structures import BoolArray
 
 DECIMALS = 2
@@ -83,11 +83,8 @@ def _attributes(shape: Ring | BoolArray) -> dict[str, str]:
     box = tight_box(shape.astype(bool))
     assert box is not None
     x0, y0, x1, y1 = box
-    flat = shape[y0 : y1 + 1, x0 : x1 + 1].reshape(-1)
-    starts = (np.flatnonzero(flat[1:] != flat[:-1]) + 1).tolist()
-    runs = np.diff([0, *starts, flat.size]).tolist()
-    # Background comes first.
-    counts = [0, *runs] if flat[0] else runs
+    # CVAT counts row by row, COCO column by column.
+    counts = run_lengths(shape[y0 : y1 + 1, x0 : x1 + 1].astype(bool).T)
     return {
         "rle": ", ".join(map(str, counts)),
         "left": str(x0),
