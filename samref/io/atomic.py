@@ -110,6 +110,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copies a file byte by byte, so that nothing of it can change."""
     with atomic_path(target) as temporary:
@@ -122,5 +128,4 @@ def write_png(path: Path, image: npt.NDArray[Any]) -> None:
     done, data = cv2.imencode(".png", bgr)
     if not done:
         raise InputError(f"cannot encode {path}: array of shape {image.shape} and dtype {image.dtype}")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from samref.datasets.dataset import MaskWriter
 from samref.datasets.shapes.shapes import NewShape, ShapeDataset, changed_rows
 from samref.errors import DatasetError
-from samref.io.atomic import atomic_path, copy_file
+from samref.io.atomic import copy_file, write_bytes
 from samref.io.images import printable
 from samref.structures import Refinement, Sample
 
@@ -117,12 +117,6 @@ class DocumentWriter(MaskWriter):
             write_bytes(self.path, self._text(changed))
         else:
             copy_file(self.source, self.path)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _new_shapes(dataset: ShapeDataset, sample: Sample, refinement: Refinement) -> dict[int, NewShape]:
