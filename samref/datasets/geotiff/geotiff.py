@@ -30,14 +30,10 @@ class SceneMeta(SampleMeta, total=False):
     """`meta` of a window.
 
     Attributes:
-        mask: path of the mask below the folder of masks.
-        core: what of the scene is written of it.
-        inside: the core, from the window's own corner.
+        inside: its core, from the window's own corner.
         parts_of: N, the value that each mask has in the file.
     """
 
-    mask: str
-    core: Window
     inside: Window
     parts_of: Sequence[int]
 
@@ -135,7 +131,7 @@ class GeoTiff(MaskDataset):
                 masks.append(labels == part)
                 parts_of.append(value)
                 names.append(f"{value}:{part}")
-        meta: SceneMeta = {"mask": str(pairing.masks[0]), "core": core, "inside": inside, "parts_of": parts_of}
+        meta: SceneMeta = {"inside": inside, "parts_of": parts_of}
         stacked = np.array(masks, bool).reshape(len(masks), *values.shape)
         return Sample(picture, stacked, self.image_id(index), tuple(names), meta=meta)
 
