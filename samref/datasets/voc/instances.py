@@ -16,7 +16,7 @@ from samref.datasets.folder.style import Values
 from samref.datasets.folder.writer import FolderMeta, FolderWriter, rows_of, shares_of
 from samref.errors import DatasetError, InputError
 from samref.io.atomic import copy_file
-from samref.io.colors import color_table
+from samref.io.colors import ColorTable, voc_colors
 from samref.io.image_folder import list_images
 from samref.io.images import printable
 from samref.io.lists import read_lines
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from samref.metrics.scorers import OverlapScorer
 
 NOTHING = 0
+COLORS = ColorTable(voc_colors())
 LAYOUT = "JPEGImages, SegmentationObject and SegmentationClass below dataset.root, as of VOC2012"
 
 
@@ -202,7 +203,7 @@ class InstanceWriter(MaskWriter):
             objects: folder of the object maps below it.
             classes: folder of the class maps below it, or None.
         """
-        self._objects = FolderWriter(output / objects, palette=color_table("voc"))
+        self._objects = FolderWriter(output / objects, palette=COLORS)
         self._classes = None if classes is None else output / classes
 
     def write(self, sample: Sample, refinement: Refinement) -> None:
@@ -221,11 +222,11 @@ class InstanceWriter(MaskWriter):
             for category, mask in zip(sample.meta["classes"], refinement.masks, strict=True):
                 values[mask] = category
 
-        write_labels_like(source, target, paint, None, color_table("voc"))
+        write_labels_like(source, target, paint, None, COLORS)
 
 
 def _read(path: Path) -> MaskFile:
-    return read_mask_file(path, label_maps=True, background=NOTHING, palette=color_table("voc"))
+    return read_mask_file(path, label_maps=True, background=NOTHING, palette=COLORS)
 
 
 def _classes(path: Path, masks: BoolArray) -> tuple[int, ...]:
