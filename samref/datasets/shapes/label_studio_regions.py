@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from samref.datasets.shapes.shapes import NewShape
+from samref.datasets.shapes.shapes import NewShape, points_of
 from samref.errors import InputError
 from samref.geometry.polygons import Ring
 from samref.io.brush_rle import decode_brush, encode_brush
@@ -36,7 +37,7 @@ class LabelStudioPage:
 
     task: dict[str, Any]
 
-    @property
+    @cached_property
     def places(self) -> list[Place]:
         """Of the results that hold a polygon or a brush, in the task's order."""
         return [place for place, region in _results(self.task) if _key(region) is not None]
@@ -157,12 +158,7 @@ def _size(region: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _percents(points: Any) -> Ring:
-    try:
-        found = np.array(points, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.zeros(0)
-    if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
-        raise InputError(f"its points are {str(points)[:40]}; expected a list of [x, y] in percent")
+    found = points_of(points, " in percent")
     low, high = found.min(), found.max()
     if low < -1 or high > FULL + 1:
         raise InputError(f"its points reach from {low:g} to {high:g}; expected percent of width and height, 0 to 100")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from samref.datasets.shapes.shapes import NewShape
+from samref.datasets.shapes.shapes import NewShape, points_of
 from samref.errors import InputError
 from samref.geometry.masks import tight_box
 from samref.geometry.polygons import Ring
@@ -142,12 +142,7 @@ def _kind(shape: Mapping[str, Any]) -> str:
 
 
 def _points(shape: Mapping[str, Any]) -> Ring:
-    try:
-        points = np.array(shape.get("points"), dtype=np.float64)
-    except (TypeError, ValueError):
-        points = np.zeros(0)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise InputError(f"its points are {str(shape.get('points'))[:40]}; expected a list of [x, y]")
+    points = points_of(shape.get("points"))
     if _kind(shape) in (CIRCLE, MASK) and len(points) != 2:
         raise InputError(f"a {_kind(shape)} has {len(points)} points; expected two")
     return points

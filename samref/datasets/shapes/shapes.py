@@ -220,6 +220,25 @@ class ShapeDataset(MaskDataset):
                 )
 
 
+def points_of(content: Any, unit: str = "") -> Ring:
+    """N x 2 float64 points (x, y) of what a json file holds as a shape's points.
+
+    Args:
+        content: as it came.
+        unit: of the numbers, for the error.
+
+    Raises:
+        InputError: for anything but a list of finite pairs.
+    """
+    try:
+        points = np.array(content, dtype=np.float64)
+    except (TypeError, ValueError):
+        points = np.zeros(0)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise InputError(f"its points are {str(content)[:40]}; expected a list of [x, y]{unit}")
+    return points
+
+
 def changed_rows(sample: Sample, refinement: Refinement) -> Iterator[int]:
     """The masks that are not as they came."""
     for row, (before, after) in enumerate(zip(sample.masks, refinement.masks, strict=True)):
