@@ -12,7 +12,7 @@ import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ from PIL import Image
 from samref.errors import ConfigError, InputError, SamrefError
 from samref.geometry.polygons import one_ring, shared_out
 from samref.io.coco_masks import decode
-from samref.structures import REFINED, BoolArray, Refinement
+from samref.plugins.refiner import MaskRefiner
+from samref.structures import REFINED, BoolArray
 
 POLYGON, MASK = "polygon", "mask"
 # Coordinates as CVAT itself stores them.
@@ -29,15 +30,7 @@ DECIMALS = 2
 TOKEN, PASSWORD = "CVAT_ACCESS_TOKEN", "CVAT_PASSWORD"
 
 
-class Refiner(Protocol):
-    """What refines, such as `samref.SAMRefiner`."""
-
-    def refine(self, image: npt.NDArray[np.uint8], masks: BoolArray) -> Refinement:
-        """Refines N x H x W masks of an H x W x 3 image."""
-        ...
-
-
-def refine_task(task: Any, refiner: Refiner, tolerance: float = 0.0) -> Counter[str]:
+def refine_task(task: Any, refiner: MaskRefiner, tolerance: float = 0.0) -> Counter[str]:
     """Refines the shapes of a task, frame by frame; each frame is saved when it is done.
 
     Shapes of one label and group are one object. Label, group, attributes, z-order and occlusion stay, and so do boxes,

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from samref.errors import InputError
 from samref.geometry.polygons import one_ring, rasterize
 from samref.io.images import read_image
+from samref.plugins.refiner import MaskRefiner
 from samref.structures import KEPT, BoolArray, Refinement
 
 FLAG, SCORE, REASON = "samref_flag", "samref_score", "samref_reason"
 BACKBONES = ("mobile_sam", "vit_b", "vit_l", "vit_h", "hq_vit_h")
 
 
-class Refiner(Protocol):
-    """What refines, such as `samref.SAMRefiner`."""
-
-    def refine(self, image: npt.NDArray[np.uint8], masks: BoolArray) -> Refinement:
-        """Refines N x H x W masks of an H x W x 3 image."""
-        ...
-
-
-def refine_samples(samples: Any, field: str, new_field: str, refiner: Refiner) -> Counter[str]:
+def refine_samples(samples: Any, field: str, new_field: str, refiner: MaskRefiner) -> Counter[str]:
     """Refines a field of labels into another one.
 
     Each new label is a copy of the old one - class, confidence, index, tags, attributes - with the refined mask and
@@ -94,7 +86,7 @@ def operator_class() -> Any:
     from fiftyone.operators import types
 
     class RefineMasks(foo.Operator):  # type: ignore[misc]
-        """Asks for fields and model, and refines the view on the screen."""
+        """Takes fields and model from a form, and refines the view on the screen."""
 
         @property
         def config(self) -> Any:
