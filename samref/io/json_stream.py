@@ -91,7 +91,7 @@ class ElementWriter:
 
 
 class _Reader:
-    """Text that is read as far as it is asked for."""
+    """Text that is read as far as it is needed."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.text, self.place, self.ended = file, "", 0, False

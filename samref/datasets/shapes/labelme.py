@@ -94,7 +94,7 @@ class LabelmeDataset(ShapeDataset):
     def page(self, index: int) -> LabelmePage:
         """See `ShapeDataset`."""
         path = self._labels[index]
-        # Size and image are asked for one after the other, and a file may hold its image.
+        # Sizes, shapes and image are read one after the other, and a file that holds its image is long.
         return _page(path, path.stat().st_mtime_ns if path.is_file() else 0)
 
     def picture(self, index: int) -> Path:
