@@ -62,7 +62,7 @@ def test_refined_masks_come_back_pixel_for_pixel_and_all_else_as_it_was(made, tm
             ("point", "point"), ("linestrip", "linestrip"),
         }  # fmt: skip
         raw = (tmp_path / "out" / name).read_text(encoding="utf-8")
-        assert raw == json.dumps({**after, "shapes": new}, indent=2, ensure_ascii=False) or "imagePath" in raw
+        assert raw == json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
     assert "größer" in (tmp_path / "out" / "referenced.json").read_text(encoding="utf-8")
 
 
