@@ -36,9 +36,8 @@ WARMUP, CLASSES = 3, 21
 
 
 def network_of(name: str, backbone: str, side: int, device: torch.device) -> Network:
-    """A network as its configuration has it, without starting weights but with their frozen normalization."""
-    words = [f"network={name}", "network.pretrained=false"]
-    part = compose_config([f"+experiment={NETWORKS[name]}", *words]).network
+    """A network as its configuration has it, but with random weights: then its normalization is trained, too."""
+    part = compose_config([f"+experiment={NETWORKS[name]}", f"network={name}", "network.pretrained=false"]).network
     own: dict[str, Any] = {"classes": CLASSES}
     if "min_size" in part:
         own["min_size"] = side

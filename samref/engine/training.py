@@ -40,7 +40,7 @@ from samref.io.coco_files import read_image_ids
 from samref.io.manifest import Manifest
 from samref.training.data import TrainingDataModule, TrainingImages
 from samref.training.module import TrainingModule
-from samref.training.networks.network import Network
+from samref.training.networks.network import SEMANTIC, Network
 from samref.training.networks.weights import save_network
 from samref.training.options import REFINED, TRUTH, TrainingOptions
 from samref.training.schedule import Schedule
@@ -277,7 +277,7 @@ def _needed(group: str, part: Part | None) -> Part:
 
 
 def _finds(kind: str) -> str:
-    return "label maps" if kind == "semantic" else "instances"
+    return "label maps" if kind == SEMANTIC else "instances"
 
 
 def _callbacks(config: RunConfig, schedule: Schedule, steps: int) -> Iterator[Callback]:

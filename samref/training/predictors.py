@@ -91,10 +91,9 @@ def mask2former(device: torch.device) -> Predictor:
 
 
 def trained(path: Path, device: torch.device) -> Predictor:
-    """The network that a training run left; one on frozen features gets the default backbone's."""
+    """The network that a training run left; one on frozen features gets the backbone that it was trained with."""
     facts = file_facts(path)
     part = OmegaConf.create({**facts["network"], "pretrained": False})
-    kind_ids = facts["classes"]
     own: dict[str, Any] = {"classes": facts["count"]}
     if facts["backbone"] is not None:
         from samref.backbones.open import open_backbone
@@ -103,7 +102,7 @@ def trained(path: Path, device: torch.device) -> Predictor:
     network: Network = build(part, **own)
     load_network(path, network)
     network.to(device).eval()
-    ids = tuple(kind_ids) if network.kind == SEMANTIC else (0, *kind_ids)
+    ids = tuple(facts["classes"]) if network.kind == SEMANTIC else (0, *facts["classes"])
     return Predictor(network.kind, ids, network.predict)
 
 

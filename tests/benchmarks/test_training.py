@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from benchmarks import training
 
@@ -16,7 +17,7 @@ def test_the_script_runs_without_a_gpu_on_small_pictures(tmp_path):
 
 @pytest.mark.parametrize("kind", ["semantic", "instance"])
 def test_pictures_show_what_is_to_be_learned(kind):
-    images, targets = training.batch_of(kind, 2, 40, 3, training.torch.device("cpu"))
+    images, targets = training.batch_of(kind, 2, 40, 3, torch.device("cpu"))
     assert len(images) == len(targets) == 2
     for target in targets:
         assert int(target.max()) > 0 if kind == "semantic" else len(target["boxes"]) == len(target["masks"]) == 3

@@ -14,7 +14,7 @@ PLAIN = Augmentation(scale=None, crop=None, flip=0.0)
 
 
 class Maps:
-    """A data set of label maps; the second image's has a label that is no class."""
+    """A data set of label maps; images whose index is in `bad` cannot be read."""
 
     def __init__(self, bad=()):
         self.bad = bad

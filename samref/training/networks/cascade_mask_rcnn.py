@@ -14,7 +14,6 @@ from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_inference,
 from torchvision.ops import batched_nms
 from torchvision.ops import boxes as box_ops
 
-from samref.config.paths import InputFile
 from samref.training.networks.mask_rcnn import MaskRcnn
 
 # Of Detectron2's and mmdetection's cascades, which CutLER trains with: of each stage, the IoU from which a box is an
@@ -25,28 +24,10 @@ SHARES = (1.0, 0.5, 0.25)
 
 
 class CascadeMaskRcnn(MaskRcnn):
-    """Mask R-CNN with three box heads in place of one; corrections of a box are the same for all classes."""
+    """Mask R-CNN with three box heads in place of one; corrections of a box are the same for all classes.
 
-    def __init__(
-        self,
-        classes: int,
-        body: str,
-        min_size: int,
-        max_size: int,
-        pretrained: bool | InputFile,
-        trainable_layers: int,
-    ) -> None:
-        """Builds the network.
-
-        Args:
-            classes: background included.
-            body: a ResNet of torchvision.
-            min_size: shorter side that images are resized to.
-            max_size: longest side that they may then have.
-            pretrained: true: ImageNet weights of torchvision; false: none; a file: of the body, or of such a network.
-            trainable_layers: stages of the body that train, counted from the last, 5 being all.
-        """
-        super().__init__(classes, body, min_size, max_size, pretrained, trainable_layers)
+    Arguments are those of `MaskRcnn`.
+    """
 
     def _detector(self, backbone: Any, classes: int, **sizes: int) -> nn.Module:
         detector: nn.Module = MaskRCNN(backbone, classes, **sizes)

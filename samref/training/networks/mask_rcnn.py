@@ -68,14 +68,13 @@ class MaskRcnn(Network):
         }
 
 
-def fpn(body: str, pretrained: bool | InputFile, trainable_layers: int, **options: Any) -> Any:
+def fpn(body: str, pretrained: bool | InputFile, trainable_layers: int) -> Any:
     """A ResNet with a feature pyramid; its normalization is frozen where weights are given, for batches are small.
 
     Args:
         body: a ResNet of torchvision.
         pretrained: as for `MaskRcnn`; a file of a whole network is left to its caller.
         trainable_layers: stages of the body that train, counted from the last, 5 being all; all without weights.
-        **options: of `resnet_fpn_backbone`.
 
     Returns:
         torchvision's `BackboneWithFPN`.
@@ -86,7 +85,6 @@ def fpn(body: str, pretrained: bool | InputFile, trainable_layers: int, **option
         weights=None,
         norm_layer=nn.BatchNorm2d if without else FrozenBatchNorm2d,
         trainable_layers=5 if without else trainable_layers,
-        **options,
     )
     if not is_own_file(pretrained):
         start_backbone(made.body, pretrained, RESNETS[body])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,13 @@ def published(weights: str) -> Mapping[str, Any]:
     return state
 
 
-def start_backbone(
-    body: nn.Module, pretrained: bool | str | Path, weights: str, drop: Sequence[str] = ("fc.",)
-) -> None:
+def start_backbone(body: nn.Module, pretrained: bool | str | Path, weights: str) -> None:
     """Gives a torchvision backbone its starting weights.
 
     Args:
-        body: such as `resnet101`, without what `drop` names.
+        body: such as `resnet101`; keys that it does not have, such as a classifier's, are left out.
         pretrained: true: what torchvision publishes; false: nothing; a file: a state dict of the backbone.
         weights: torchvision's name of what it publishes.
-        drop: beginnings of keys that are not the backbone's.
 
     Raises:
         WeightsError: for a file that is none, or of another backbone.
@@ -128,15 +125,15 @@ def start_backbone(
     path = None if pretrained is True else Path(pretrained).expanduser()
     state = published(weights) if path is None else _state_dict(path)
     own = body.state_dict()
-    kept = {key: value for key, value in state.items() if not key.startswith(tuple(drop))}
+    kept = {key: value for key, value in state.items() if key in own}
     missing = [key for key in own if key not in kept and "num_batches_tracked" not in key]
-    other = [key for key, value in kept.items() if key in own and own[key].shape != value.shape]
+    other = [key for key, value in kept.items() if own[key].shape != value.shape]
     if missing or other:
         raise WeightsError(
             f"{path or weights} is of another network ({(missing + other)[0]} does not fit); expected weights of the "
             f"backbone, with torchvision's names as in {weights}"
         )
-    body.load_state_dict({key: value for key, value in kept.items() if key in own}, strict=False)
+    body.load_state_dict(kept, strict=False)
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchvision.models.detection import MaskRCNN
 
+from samref.io.coco_masks import area_and_box, encode_rle
 from samref.metrics.average_precision import average_precision
 from samref.training.networks.cascade_mask_rcnn import CascadeMaskRcnn, assign, box_losses
 from samref.training.networks.mask_rcnn import MaskRcnn, fpn
@@ -141,8 +142,6 @@ def test_images_without_objects_have_losses_for_every_parameter():
 
 
 def truth_of(targets):
-    from samref.io.coco_masks import area_and_box, encode_rle
-
     annotations = []
     for image_id, target in enumerate(targets):
         for mask, label in zip(target["masks"].numpy().astype(bool), target["labels"].tolist(), strict=True):

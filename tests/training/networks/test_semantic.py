@@ -1,4 +1,4 @@
-"""Semantic networks learn eight images by heart, ignore what is to be ignored, and start from files."""
+"""Semantic networks learn a few images by heart, ignore what is to be ignored, and start from files."""
 
 from functools import partial
 

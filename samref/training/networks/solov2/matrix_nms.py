@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-GAUSSIAN, LINEAR = KERNELS = ("gaussian", "linear")
+GAUSSIAN = "gaussian"
 
 
 def matrix_nms(masks: Tensor, labels: Tensor, scores: Tensor, kernel: str = GAUSSIAN, sigma: float = 2.0) -> Tensor:

@@ -84,7 +84,7 @@ class SoloV2(Network):
         dices = [
             self._dices(features[n], [level[1][n] for level in levels], cells[n], truth[n]) for n in range(len(images))
         ]
-        # Nothing to find in any image: kernels and mask features still take part, as several processes want it.
+        # Nothing to find in any image: distributed training still needs a gradient of every parameter.
         idle = 0.0 * (features.sum() + sum(level[1].sum() for level in levels))
         dice = torch.cat(dices).mean() if sum(map(len, dices)) else features.new_zeros(())
         return {"classes": focal, "masks": MASK_SHARE * dice + idle}
