@@ -76,10 +76,12 @@ def random_backbone(name: str, device: torch.device) -> SamBackbone:
         modules = mobile_sam_modules()
     else:
         modules = hq_sam_modules(name.removeprefix("hq_")) if hq else sam_modules(name)
-    backbone = (HqSamBackbone if hq else SamBackbone)("benchmark", modules)
+    kind = HqSamBackbone if hq else SamBackbone
+    backbone = kind("benchmark", modules)
     if any(parameter.is_meta for parameter in backbone.parameters()):
         backbone.to_empty(device=device)
-        backbone = (HqSamBackbone if hq else SamBackbone)("benchmark", modules)
+        # Emptied with the parameters, the pixel statistics are made anew.
+        backbone = kind("benchmark", modules)
         with torch.no_grad():
             for tensor in (*backbone.parameters(), *backbone.prompt_encoder.buffers()):
                 tensor.normal_(0, 0.02)

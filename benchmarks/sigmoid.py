@@ -44,7 +44,7 @@ NEAR_ONE = 0.99
 RIDGE = 1e-3
 
 
-class Ranked:
+class SigmoidTargets:
     """Targets of which the sigmoid of the predictions is ranked."""
 
     def __init__(self, targets: CachedTargets) -> None:
@@ -110,7 +110,7 @@ def rows(backbone: Backbone, adaption: IouLora, targets: CachedTargets, seeds: i
                     head.layers[-1] = sigmoid if name == "sigmoid" else plain
                     through = (name, ranked) == ("sigmoid", "predicted IoUs")
                     options = replace(adaption, seed=seed, margin=margin)
-                    found.append(trained(backbone, options, Ranked(targets) if through else targets))
+                    found.append(trained(backbone, options, SigmoidTargets(targets) if through else targets))
             before, after = 100 * np.array(found).T
             yield {
                 "IoU head": name,

@@ -44,7 +44,7 @@ SAM3 = Family("SAM 3", "backbone=sam3", "Sam3TrackerModel", _SAM3_TYPES, True, M
 EDGETAM = Family("EdgeTAM", "backbone=edgetam", "EdgeTamModel", ("edgetam", "edgetam_video"), stretched=True)
 FAMILIES = (SAM, SAM_HQ, SAM2, SAM3, EDGETAM)
 
-# Blocks of each stage tell the published sizes of SAM 2 apart.
+# The published sizes of SAM 2 differ in the blocks of each stage.
 SAM2_BLOCKS = {
     "sam2_hiera_t": (1, 2, 7, 2),
     "sam2_hiera_s": (1, 2, 11, 2),

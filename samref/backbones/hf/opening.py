@@ -12,7 +12,7 @@ from typing import Any
 
 from samref.backbones.hf.families import SAM2_BLOCKS, Family, Statistics, family_of, option_for, sam2_config
 from samref.backbones.weights.checkpoint import StateDict, file_sha256, load_problem, read_state_dict
-from samref.backbones.weights.hub import fetch_from_hub, published_sha256
+from samref.backbones.weights.hub import WEIGHTS, fetch_from_hub, published_sha256
 from samref.backbones.weights.layouts import layout_of
 from samref.config.paths import is_hub_name
 from samref.errors import ConfigError, WeightsError
@@ -21,7 +21,6 @@ CONFIG = "config.json"
 # The first that is there counts.
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 CANDIDATES, ACTIVATION = 3, "gelu"
-WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from samref.errors import ConfigError, WeightsError
 # Safe formats and what says how to read them; pickles only where a repository has nothing else.
 SAFE = ("config.json", "preprocessor_config.json", "processor_config.json", "model*.safetensors*")
 PICKLES = ("pytorch_model*.bin*",)
+# Files of weights by preference, as `save_pretrained` names them.
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -63,9 +65,7 @@ def cached_weights(name: str) -> list[Path]:
     home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     folder = cache / f"models--{name.replace('/', '--')}" / "snapshots"
-    return sorted(
-        path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(f"*/{pattern}")
-    )
+    return sorted(path for pattern in WEIGHTS for path in folder.glob(f"*/{pattern}"))
 
 
 def published_sha256(path: Path) -> str | None:

@@ -18,7 +18,7 @@ class HubModel:
         megabytes: rough size of its weights, the parts for videos included.
         credit: whom to cite.
         license: SPDX identifier of the weights, or the name that their authors gave it.
-        gated: whether its page asks for consent before it is fetched.
+        gated: whether its page requires consent before it is fetched.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Whose checkpoint a file of Segment Anything weights is, told from the names of its tensors."""
+"""Which model and package a file of Segment Anything weights is of, by the names of its tensors."""
 
 from __future__ import annotations
 

@@ -108,15 +108,15 @@ def test_embeddings_of_other_models_frames_and_pixels_are_filed_apart(cases, fol
         (Sam2, "sam2_hiera_l", "edgetam", "backbone=edgetam"),
     ],
 )
-def test_a_folder_of_another_family_is_told_where_it_belongs(cases, opened, option, held, right):
+def test_a_folder_of_another_family_is_refused_with_its_option(cases, opened, option, held, right):
     with pytest.raises(WeightsError, match=rf"backbone={option} expects .*: use {right}$"):
         opened(option, weights=cases(held).folder, device="cpu")
     with pytest.raises(WeightsError, match=right):
-        # Without its configuration, a file is told by its names.
+        # Without its configuration, a file is recognized by the names of its tensors.
         opened(option, weights=_alone(cases(held).folder), device="cpu")
 
 
-def test_another_size_of_sam_2_is_told_its_option(folder):
+def test_another_size_of_sam_2_is_refused_with_its_option(folder):
     path = folder("sam2_hiera_t")
     config = json.loads((path / "config.json").read_text())
     config["vision_config"]["backbone_config"]["blocks_per_stage"] = [2, 6, 36, 4]
@@ -128,13 +128,13 @@ def test_another_size_of_sam_2_is_told_its_option(folder):
 @pytest.mark.parametrize(
     ("packaged", "right"), [(TinySam, "vit_b, vit_l, vit_h or mobile_sam"), (TinyHqSam, "hq_vit_tiny, hq_vit_b")]
 )
-def test_a_checkpoint_of_sams_own_package_is_told_where_it_belongs(tmp_path, packaged, right):
+def test_a_checkpoint_of_sams_own_package_is_refused_with_its_option(tmp_path, packaged, right):
     torch.save(packaged(device="cpu").state_dict(), tmp_path / "sam.pth")
     with pytest.raises(WeightsError, match=rf"in the format of its own package; use backbone={right}"):
         HfSam(weights=tmp_path / "sam.pth", device="cpu")
 
 
-def test_a_checkpoint_of_transformers_is_told_where_it_belongs(cases):
+def test_a_checkpoint_of_transformers_is_refused_with_its_option(cases):
     from samref.backbones.sam import Sam
 
     with pytest.raises(WeightsError, match="is a checkpoint of SAM in the format of transformers; use backbone=hf_sam"):

@@ -94,10 +94,10 @@ def test_files_of_the_hub_are_compared_with_its_hash(cache, hub, capsys, monkeyp
 
 
 def test_a_name_of_the_hub_is_fetched_there(cache, monkeypatch, capsys, tmp_path):
-    asked = []
-    monkeypatch.setattr("samref.cli.weights_found.fetch_from_hub", lambda name: asked.append(name) or tmp_path)
+    fetched = []
+    monkeypatch.setattr("samref.cli.weights_found.fetch_from_hub", lambda name: fetched.append(name) or tmp_path)
     assert main(["weights", "sam3"]) == 0
-    assert asked == ["facebook/sam3"]
+    assert fetched == ["facebook/sam3"]
     printed = capsys.readouterr().out
     assert str(tmp_path) in printed
     assert "SAM License" in printed
