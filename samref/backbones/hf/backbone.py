@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from samref.backbones.fast.decoder import MaskDecoder
-from samref.backbones.hf.opening import Opened
+from samref.backbones.hf.families import Family
+from samref.backbones.hf.opening import Opened, open_model
 from samref.backbones.hf.views import IouHead, mask_decoder_view, prompt_encoder_view
-from samref.backbones.sam_backbone import SamBackbone, SamModules
+from samref.backbones.sam_backbone import SamBackbone, SamModules, resolve_device
+from samref.backbones.weights.hub_models import hub_name
+from samref.config.paths import InputModel
 from samref.structures import Embedding, Prompts
 
 
@@ -90,3 +93,33 @@ class HfBackbone(SamBackbone):
         """What stands for points and boxes where there are none: N x P x C."""
         weight: Tensor = self.mask_decoder.iou_token.weight
         return weight.new_zeros(count, 0, weight.shape[1])
+
+
+class HfModel(HfBackbone):
+    """A model of a family, opened by its option's settings.
+
+    Args:
+        name: option name of the config group.
+        weights: folder that `save_pretrained` left, file with `config.json` beside it, or name on the hub; None for the
+            published one, where there is one.
+        sha256: accept only weights with this hash.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: see `SamBackbone`.
+        compile: see `SamBackbone`.
+    """
+
+    family: Family
+
+    def __init__(
+        self,
+        name: str,
+        weights: InputModel | None = None,
+        sha256: str | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        compile: bool = False,
+    ) -> None:
+        target = resolve_device(device)
+        opened = open_model(name, self.family, weights or hub_name(name), sha256)
+        super().__init__(name, opened, precision, compile)
+        self.to(target)

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from samref.backbones.fast.decoder import HqMaskDecoder, hq_features
 from samref.backbones.fast.vit import FastViT
-from samref.backbones.hf.backbone import HfBackbone
+from samref.backbones.hf.backbone import HfModel
 from samref.backbones.hf.families import SAM, SAM_HQ
-from samref.backbones.hf.opening import open_model
 from samref.backbones.hf.views import hq_mask_decoder_view, vit_view
-from samref.backbones.sam_backbone import resolve_device
-from samref.config.paths import InputModel
 
 
 def fast_vit(image_encoder: Any, dtype: torch.dtype) -> nn.Module:
@@ -22,53 +19,19 @@ def fast_vit(image_encoder: Any, dtype: torch.dtype) -> nn.Module:
     return FastViT(vit_view(image_encoder), dtype, next(image_encoder.parameters()).device)
 
 
-class HfSam(HfBackbone):
-    """A `SamModel`.
+class HfSam(HfModel):
+    """A `SamModel`."""
 
-    Args:
-        name: `hf_sam`.
-        weights: folder that `save_pretrained` left, file with `config.json` beside it, or name on the hub.
-        sha256: accept only weights with this hash.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        precision: see `SamBackbone`.
-        compile: see `SamBackbone`.
-    """
-
-    def __init__(
-        self,
-        name: str = "hf_sam",
-        weights: InputModel | None = None,
-        sha256: str | None = None,
-        device: str = "auto",
-        precision: str = "fp32",
-        compile: bool = False,
-    ) -> None:
-        target = resolve_device(device)
-        super().__init__(name, open_model(name, SAM, weights, sha256), precision, compile)
-        self.to(target)
-
+    family = SAM
     rearrange_encoder = staticmethod(fast_vit)
 
 
-class HfSamHq(HfBackbone):
-    """A `SamHQModel`; arguments are those of `HfSam`. `Embedding.interm` holds the image's fused HQ features."""
+class HfSamHq(HfModel):
+    """A `SamHQModel`. `Embedding.interm` holds the image's fused HQ features."""
 
+    family = SAM_HQ
     decoder_class = HqMaskDecoder
     decoder_view = staticmethod(hq_mask_decoder_view)
-
-    def __init__(
-        self,
-        name: str = "hf_sam_hq",
-        weights: InputModel | None = None,
-        sha256: str | None = None,
-        device: str = "auto",
-        precision: str = "fp32",
-        compile: bool = False,
-    ) -> None:
-        target = resolve_device(device)
-        super().__init__(name, open_model(name, SAM_HQ, weights, sha256), precision, compile)
-        self.to(target)
-
     rearrange_encoder = staticmethod(fast_vit)
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -9,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from samref.backbones.fast.pyramid_decoder import PyramidMaskDecoder
-from samref.backbones.hf.backbone import HfBackbone
-from samref.backbones.hf.families import EDGETAM, SAM2, SAM3, Family
-from samref.backbones.hf.opening import open_model
-from samref.backbones.sam_backbone import SamModules, resolve_device
-from samref.backbones.weights.hub_models import hub_name
-from samref.config.paths import InputModel
+from samref.backbones.hf.backbone import HfBackbone, HfModel
+from samref.backbones.hf.families import EDGETAM, SAM2, SAM3
+from samref.backbones.sam_backbone import SamModules
 
 
 class PyramidEncoder(nn.Module):
@@ -88,48 +85,19 @@ class PyramidBackbone(HfBackbone):
         return no_point.expand(count, 2, -1)
 
 
-class _Published(PyramidBackbone):
-    """A family with published weights.
-
-    Args:
-        name: option name of the config group.
-        weights: folder, file or name on the hub; None for the published one.
-        sha256: accept only weights with this hash.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        precision: see `SamBackbone`.
-        compile: see `SamBackbone`.
-    """
-
-    family: Family
-
-    def __init__(
-        self,
-        name: str,
-        weights: InputModel | None = None,
-        sha256: str | None = None,
-        device: str = "auto",
-        precision: str = "fp32",
-        compile: bool = False,
-    ) -> None:
-        target = resolve_device(device)
-        opened = open_model(name, self.family, weights or hub_name(name), sha256)
-        super().__init__(name, opened, precision, compile)
-        self.to(target)
-
-
-class Sam2(_Published):
+class Sam2(HfModel, PyramidBackbone):
     """SAM 2.1 in one of its four sizes."""
 
     family = SAM2
 
 
-class Sam3(_Published):
+class Sam3(HfModel, PyramidBackbone):
     """SAM 3's tracker, which is what takes prompts for single objects."""
 
     family = SAM3
 
 
-class EdgeTam(_Published):
+class EdgeTam(HfModel, PyramidBackbone):
     """EdgeTAM, SAM 2 for phones."""
 
     family = EDGETAM

@@ -57,7 +57,7 @@ def test_converted_weights_give_the_same(tmp_path, model_type, packaged, opened,
         tmp_path / "model.safetensors",
     )
     (tmp_path / "config.json").write_text(json.dumps(config(model_type, eps)))
-    theirs = opened(weights=tmp_path, device="cpu")
+    theirs = opened(f"hf_{model_type}", weights=tmp_path, device="cpu")
     image = random_image(SIZE)
     one, other = ours.encode(image), theirs.encode(image)
     assert one.features.std() > 0.5

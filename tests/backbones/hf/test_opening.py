@@ -45,13 +45,13 @@ def test_shards_and_pickles_of_tensors_are_read_too(cases, folder):
     save_file({name: whole[name] for name in names[::2]}, path / "model-00001-of-00002.safetensors")
     save_file({name: whole[name] for name in names[1::2]}, path / "model-00002-of-00002.safetensors")
     expected = cases("hf_sam").backbone.encode(IMAGE).features
-    shards = HfSam(weights=path, device="cpu")
+    shards = HfSam("hf_sam", weights=path, device="cpu")
     assert torch.equal(shards.encode(IMAGE).features, expected)
     assert len(shards.weights_sha256) == 64
     for file in path.glob("*.safetensors"):
         file.unlink()
     torch.save(whole, path / "pytorch_model.bin")
-    assert torch.equal(HfSam(weights=path, device="cpu").encode(IMAGE).features, expected)
+    assert torch.equal(HfSam("hf_sam", weights=path, device="cpu").encode(IMAGE).features, expected)
 
 
 def test_a_pickle_of_more_than_tensors_is_refused(folder):
@@ -59,13 +59,13 @@ def test_a_pickle_of_more_than_tensors_is_refused(folder):
     (path / "model.safetensors").unlink()
     torch.save({"a": Fraction(1, 2)}, path / "pytorch_model.bin")
     with pytest.raises(WeightsError, match="holds more than names and tensors"):
-        HfSam(weights=path, device="cpu")
+        HfSam("hf_sam", weights=path, device="cpu")
 
 
 def test_a_folder_that_says_how_it_was_trained_is_believed(folder):
     path = folder("hf_sam")
     (path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.25] * 3}))
-    backbone = HfSam(weights=path, device="cpu")
+    backbone = HfSam("hf_sam", weights=path, device="cpu")
     assert backbone.pixel_mean.flatten().tolist() == [127.5] * 3
     assert backbone.pixel_std.flatten().tolist() == [63.75] * 3
 
@@ -77,7 +77,7 @@ def test_a_folder_that_says_it_wrongly_is_not(folder, content):
     path = folder("hf_sam")
     (path / "preprocessor_config.json").write_text(content)
     with pytest.raises(WeightsError, match=r"preprocessor_config\.json .*expected"):
-        HfSam(weights=path, device="cpu")
+        HfSam("hf_sam", weights=path, device="cpu")
 
 
 def test_a_model_that_is_none_of_sams_is_refused(folder):
@@ -86,13 +86,13 @@ def test_a_model_that_is_none_of_sams_is_refused(folder):
     config["vision_config"]["hidden_act"] = "relu"
     (path / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="has the activation 'relu'; expected 'gelu'"):
-        HfSam(weights=path, device="cpu")
+        HfSam("hf_sam", weights=path, device="cpu")
 
 
 def test_embeddings_of_other_models_frames_and_pixels_are_filed_apart(cases, folder):
     path = folder("hf_sam")
     (path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.25] * 3}))
-    backbones = [cases("hf_sam").backbone, HfSam(weights=path, device="cpu"), cases("sam2_hiera_t").backbone]
+    backbones = [cases("hf_sam").backbone, HfSam("hf_sam", weights=path, device="cpu"), cases("sam2_hiera_t").backbone]
     assert len({backbone.encoder_id for backbone in backbones}) == 3
     assert "padded" in backbones[0].encoder_id
     assert "stretched" in backbones[2].encoder_id
@@ -131,7 +131,7 @@ def test_another_size_of_sam_2_is_refused_with_its_option(folder):
 def test_a_checkpoint_of_sams_own_package_is_refused_with_its_option(tmp_path, packaged, right):
     torch.save(packaged(device="cpu").state_dict(), tmp_path / "sam.pth")
     with pytest.raises(WeightsError, match=rf"in the format of its own package; use backbone={right}"):
-        HfSam(weights=tmp_path / "sam.pth", device="cpu")
+        HfSam("hf_sam", weights=tmp_path / "sam.pth", device="cpu")
 
 
 def test_a_checkpoint_of_transformers_is_refused_with_its_option(cases):
@@ -151,7 +151,7 @@ def test_what_is_missing_unexpected_or_of_another_shape_is_named(folder):
     with pytest.raises(
         WeightsError, match=r"missing keys: mask_decoder.iou_token.weight.*mask_decoder.more.*mask_tokens"
     ):
-        HfSam(weights=path, device="cpu")
+        HfSam("hf_sam", weights=path, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_spoilt_folder_is_one_sentence(folder, spoil, message):
     path = folder("hf_sam")
     spoil(path)
     with pytest.raises(WeightsError, match=message):
-        HfSam(weights=path, device="cpu")
+        HfSam("hf_sam", weights=path, device="cpu")
 
 
 def test_the_hash_is_demanded(cases):
@@ -182,7 +182,7 @@ def test_the_hash_is_demanded(cases):
 
 def test_a_backbone_without_published_weights_wants_some():
     with pytest.raises(ConfigError, match=r"backbone=hf_sam needs backbone\.weights: a folder, a file or a name"):
-        HfSam(device="cpu")
+        HfSam("hf_sam", device="cpu")
 
 
 @pytest.fixture
@@ -202,14 +202,14 @@ def snapshot(cases, tmp_path, monkeypatch):
 
 
 def test_a_name_on_the_hub_is_opened_and_compared_with_its_published_hash(snapshot, cases):
-    backbone = HfSam(weights="owner/model", device="cpu")
+    backbone = HfSam("hf_sam", weights="owner/model", device="cpu")
     assert backbone.weights_sha256 == cases("hf_sam").backbone.weights_sha256
     blob = (snapshot / "snapshot" / "model.safetensors").resolve()
     state = load_file(blob)
     state["mask_decoder.iou_token.weight"] += 1
     save_file(state, blob)
     with pytest.raises(WeightsError, match="the hub publishes"):
-        HfSam(weights="owner/model", device="cpu")
+        HfSam("hf_sam", weights="owner/model", device="cpu")
 
 
 @pytest.mark.parametrize(
