@@ -14,7 +14,7 @@ NEEDS = {
     "mkdocs": ["tests/docs/test_site.py"],
     "nbclient": ["tests/docs/test_notebook.py"],
     "onnxruntime": ["tests/backbones/weights/test_onnx_conversion.py", "tests/benchmarks/test_encoders.py"],
-    "playwright": ["tests/integration/test_browser.py"],
+    "playwright": ["tests/integration/test_browser_gallery.py", "tests/integration/test_browser_page.py"],
     "pydensecrf": ["tests/refiners/test_dense_crf.py"],
     "rasterio": [
         "tests/cli/test_refine.py",

@@ -10,12 +10,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as run_lengths
 
 from samref.report.gallery import GalleryItem, Heading, write_gallery
-from samref.visualization.gallery_items import encode_jpeg, picture_side
+from samref.visualization.gallery_items import encode_jpeg, encode_mask, picture_side
 
 COUNTS = (24, 2000, 20_000)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DIFFERENT = 50  # pictures; the browser does not know that others are alike
 PX_A_FRAME = 120
 FRAMES = 300
@@ -52,10 +52,14 @@ def many_items(count: int) -> list[GalleryItem]:
     return [GalleryItem(f"image{k}", "1", "refined", *different[k % DIFFERENT]) for k in range(count)]
 
 
+def installed_browser() -> str | None:
+    """The path of Chromium or Chrome, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def _blob(size: tuple[int, int], random: np.random.Generator) -> dict[str, Any]:
     noise = cv2.GaussianBlur(random.random(size).astype(np.float32), (0, 0), min(size) / 12)
-    runs: dict[str, Any] = run_lengths.encode(np.asfortranarray((noise > np.median(noise)).astype(np.uint8)))
-    return runs
+    return encode_mask(noise > np.median(noise))
 
 
 def _row(path: Path, count: int) -> dict[str, Any]:
@@ -64,9 +68,9 @@ def _row(path: Path, count: int) -> dict[str, Any]:
     started = time.perf_counter()
     write_gallery(path, many_items(count), Heading("many", seen=count))
     written = time.perf_counter() - started
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+        args = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=installed_browser(), args=args)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.set_default_timeout(300_000)
         started = time.perf_counter()
