@@ -1,4 +1,4 @@
-"""The page's server, asked over HTTP as its script asks it."""
+"""The page's server, requested over HTTP as its script does."""
 
 import base64
 import io

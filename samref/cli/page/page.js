@@ -2,7 +2,7 @@
 const $ = id => document.getElementById(id), all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const SVG = "http://www.w3.org/2000/svg", WAIT = 350, canvas = $("canvas"), context = canvas.getContext("2d");
 const NAMES = {refined: "refined", coarse: "as drawn", rejected: "rejected", 1: "candidate 1", 2: "candidate 2", 3: "candidate 3"};
-let photo = null, picture = null, objects = [], current = 0, tool = "brush", stroke = null, corners = [], asked = 0, waiting = null;
+let photo = null, picture = null, objects = [], current = 0, tool = "brush", stroke = null, corners = [], latest = 0, waiting = null;
 let folder = null, place = 0;
 
 function element(name, attributes, ...children) {
@@ -19,7 +19,7 @@ function tag(name, properties, ...children) {
 
 // Requests
 
-async function ask(action, given = {}) {
+async function request(action, given = {}) {
   const answer = await fetch("/" + action, {method: "POST", headers: {"X-Samref": "1", "Content-Type": "application/json"}, body: JSON.stringify(given)});
   const values = await answer.json();
   if (!answer.ok) throw new Error(values.problem);
@@ -215,16 +215,17 @@ function refine() {
   waiting = setTimeout(() => trying(refineNow), WAIT);
 }
 async function refineNow() {
-  const number = ++asked, sent = [...objects], given = {photo: photo.photo, masks: sent.map(({layer}) => layer.toDataURL()), settings: settings(), preset: preset()};
+  const number = ++latest, sent = [...objects], given = {photo: photo.photo, masks: sent.map(({layer}) => layer.toDataURL()), settings: settings(), preset: preset()};
   if (!sent.some(({layer}) => layer.getContext("2d").getImageData(0, 0, layer.width, layer.height).data.some((value, k) => k % 4 === 3 && value))) {
     objects.forEach(object => { object.result = null; });
+    document.body.classList.remove("busy");
     draw();
     return describe();
   }
   document.body.classList.add("busy");
   try {
-    const answer = await ask("refine", given);
-    if (number !== asked) return;
+    const answer = await request("refine", given);
+    if (number !== latest) return;
     sent.forEach((object, k) => {
       object.result = answer.objects[k];
       // What came out of another drawing is chosen anew.
@@ -235,7 +236,7 @@ async function refineNow() {
     draw();
     describe();
   } finally {
-    if (number === asked) document.body.classList.remove("busy");
+    if (number === latest) document.body.classList.remove("busy");
   }
 }
 function describe() {
@@ -293,12 +294,12 @@ $("clear").onclick = () => {
   refine();
 };
 $("photo").onchange = event => trying(async () => {
-  if (event.target.files[0]) await open(await ask("photo", await content(event.target.files[0])));
+  if (event.target.files[0]) await open(await request("photo", await content(event.target.files[0])));
   event.target.value = "";
 });
 $("maskfile").onchange = event => trying(async () => {
   for (const file of event.target.files) {
-    const {mask} = await ask("mask", {photo: photo.photo, ...await content(file)}), drawn = await loaded(mask);
+    const {mask} = await request("mask", {photo: photo.photo, ...await content(file)}), drawn = await loaded(mask);
     const blank = document.createElement("canvas");
     [blank.width, blank.height] = photo.size;
     if (objects[current].layer.toDataURL() !== blank.toDataURL()) { await addObject(); current = objects.length - 1; }
@@ -315,7 +316,7 @@ all("[data-key]").forEach(input => input.oninput = () => {
   refine();
 });
 all("[name=preset]").forEach(radio => radio.onchange = () => trying(async () => {
-  for (const [key, value] of Object.entries(await ask("settings", {preset: preset()}))) {
+  for (const [key, value] of Object.entries(await request("settings", {preset: preset()}))) {
     const input = document.querySelector(`[data-key="${key}"]`), output = input.parentNode.querySelector("output");
     if (input.type === "checkbox") input.checked = value; else input.value = value;
     if (output) output.textContent = input.value;
@@ -324,7 +325,7 @@ all("[name=preset]").forEach(radio => radio.onchange = () => trying(async () => 
 }));
 const chosen = () => objects.map(object => object.chosen);
 $("download").onclick = () => trying(async () => {
-  const {name, content} = await ask("save", {photo: photo.photo, chosen: chosen(), form: $("form").value});
+  const {name, content} = await request("save", {photo: photo.photo, chosen: chosen(), form: $("form").value});
   tag("a", {href: "data:application/octet-stream;base64," + content, download: name}).click();
 });
 
@@ -337,7 +338,7 @@ $("folders").onclick = () => {
 $("folder").onsubmit = event => {
   event.preventDefault();
   trying(async () => {
-    folder = await ask("folder", Object.fromEntries(["images", "masks", "output"].map(key => [key, $(key).value])));
+    folder = await request("folder", Object.fromEntries(["images", "masks", "output"].map(key => [key, $(key).value])));
     $("walk").hidden = false;
     await go(Math.max(folder.written.indexOf(false), 0));
   });
@@ -348,11 +349,11 @@ async function go(k) {
   $("done").textContent = `${folder.written.filter(Boolean).length} written${folder.written[place] ? ", this one too" : ""}`;
   // Nothing is written of an image that could not be opened.
   $("accept").disabled = $("reject").disabled = true;
-  await open(await ask("item", {index: place}));
+  await open(await request("item", {index: place}));
   $("accept").disabled = $("reject").disabled = false;
 }
 async function write(action, given) {
-  await ask(action, {photo: photo.photo, ...given});
+  await request(action, {photo: photo.photo, ...given});
   folder.written[place] = true;
   await go(place + 1);
 }
@@ -361,4 +362,4 @@ $("forth").onclick = () => trying(() => go(place + 1));
 $("accept").onclick = () => trying(() => write("accept", {chosen: chosen()}));
 $("reject").onclick = () => trying(() => write("keep", {}));
 
-trying(async () => open(await ask("example")));
+trying(async () => open(await request("example")));
