@@ -6,7 +6,6 @@ thousand.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from pycocotools import mask as run_lengths
 
 from samref.io.atomic import write_text
+from samref.report.html import data_url, template_environment
 from samref.report.outlines import BoolArray, outline
 
 Runs = dict[str, Any]
@@ -158,10 +158,7 @@ def groups_of(item: GalleryItem) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    loader = FileSystemLoader(TEMPLATE.parent)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = template_environment(TEMPLATE.parent)
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     environment.filters["signed"] = lambda value: f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
     return environment.get_template(TEMPLATE.name)
@@ -184,7 +181,7 @@ def _drawn(item: GalleryItem) -> dict[str, Any]:
         "reason": item.reason,
         "size": item.size,
         "window": item.window,
-        "picture": _data_uri("image/jpeg", item.picture) if item.picture else None,
+        "picture": data_url("image/jpeg", item.picture) if item.picture else None,
         "paths": {
             layer: _path(*item.masks[layer]["size"], item.masks[layer]["counts"])
             for layer in LAYERS
@@ -192,7 +189,7 @@ def _drawn(item: GalleryItem) -> dict[str, Any]:
         },
         "points": [(round(x, 1), round(y, 1), label) for x, y, label in item.points],
         "box": item.box and [round(value, 1) for value in item.box],
-        "heat": item.heat and _data_uri("image/png", item.heat),
+        "heat": item.heat and data_url("image/png", item.heat),
         "candidates": [[_finite(value) for value in values] for values in item.candidates],
         "chosen": item.chosen,
     }
@@ -220,7 +217,3 @@ def _embedded(value: Any) -> str:
 def _metrics(scores: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float | None, float]]:
     coarse = scores.get("coarse", {})
     return [(name, coarse.get(name), value) for name, value in scores.get("refined", {}).items()]
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -21,6 +21,7 @@ from samref.cli.trial import Settings, changed_settings, refine_masks
 from samref.errors import InputError
 from samref.geometry.masks import pair_iou
 from samref.io.coco_masks import area_and_box, encode_rle
+from samref.report.html import data_url
 from samref.report.outlines import outline
 from samref.structures import BoolArray, Refinement
 from samref.visualization.drawing import Canvas
@@ -166,25 +167,20 @@ def png_of(mask: BoolArray) -> bytes:
     return _encoded(mask.astype(np.uint8) * 255)
 
 
-def mask_of(data_url: str, size: tuple[int, int]) -> BoolArray:
+def mask_of(url: str, size: tuple[int, int]) -> BoolArray:
     """The H x W mask that a canvas drew: what is at least half opaque, since brushes have soft edges.
 
     Raises:
         InputError: if it is no PNG with transparency of this size.
     """
     try:
-        content = base64.b64decode(data_url.partition(",")[2], validate=True)
+        content = base64.b64decode(url.partition(",")[2], validate=True)
         drawn = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except (ValueError, cv2.error):
         drawn = None
     if drawn is None or drawn.ndim != 3 or drawn.shape[2] != 4 or drawn.shape[:2] != size:
         raise InputError(f"a drawn mask is not a PNG with transparency of {size} (H, W)")
     return np.asarray(drawn[..., 3] >= 128)
-
-
-def data_url(kind: str, content: bytes) -> str:
-    """A file as the address of itself."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def photo_url(image: Canvas) -> str:
@@ -219,4 +215,4 @@ def stem_of(name: str) -> str:
     >>> stem_of("a/b.jpg"), stem_of("..")
     ('b', 'mask')
     """
-    return Path(name.replace("\\\\", "/")).name.rpartition(".")[0].strip(".") or "mask"
+    return Path(name).name.rpartition(".")[0].strip(".") or "mask"

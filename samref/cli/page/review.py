@@ -16,7 +16,7 @@ from samref.structures import KEPT, REFINED, BoolArray, Refinement, Sample
 class Review:
     """A folder's images with the masks that were accepted so far."""
 
-    def __init__(self, images: str, masks: str, output: str) -> None:
+    def __init__(self, images: Path, masks: Path, output: Path) -> None:
         """Pairs the files.
 
         Args:
@@ -27,9 +27,10 @@ class Review:
         Raises:
             DatasetError: for folders that cannot be read, or written to.
         """
-        self.data = Folder(Path(images), Path(masks), Path(output))
+        self.data = Folder(images, masks, output)
         assert self.data.output is not None
-        self.writer = self.data.writer(self.data.output)
+        self.output = self.data.output
+        self.writer = self.data.writer(self.output)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -40,8 +41,7 @@ class Review:
 
     def written(self, index: int) -> bool:
         """Whether the masks of an image are in the output."""
-        output = self.data.output
-        return output is not None and all((output / path).is_file() for path in self.data.outputs(index))
+        return all((self.output / path).is_file() for path in self.data.outputs(index))
 
     def keep(self, sample: Sample) -> Sequence[Path]:
         """Copies an image's mask files.
@@ -49,10 +49,9 @@ class Review:
         Returns:
             The copies.
         """
-        assert self.data.output is not None
         for name in sample.meta["all_files"]:
-            copy_file(self.data.masks / name, self.data.output / name)
-        return [self.data.output / name for name in sample.meta["all_files"]]
+            copy_file(self.data.masks / name, self.output / name)
+        return self._files(sample)
 
     def write(self, sample: Sample, masks: BoolArray, result: Refinement, chosen: Sequence[str]) -> Sequence[Path]:
         """Writes an image's masks as they were chosen, under the names and in the encoding of the coarse ones.
@@ -79,5 +78,7 @@ class Review:
         accepted = replace(result, masks=picked, flags=flags)
         self.data.settle(sample, accepted)
         self.writer.write(sample, accepted)
-        assert self.data.output is not None
-        return [self.data.output / name for name in sample.meta["all_files"]]
+        return self._files(sample)
+
+    def _files(self, sample: Sample) -> list[Path]:
+        return [self.output / name for name in sample.meta["all_files"]]
