@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,13 @@ def _row(count: int, how: str, run: _Cost, split: _Cost | None, merge: _Cost | N
     }
 
 
+@dataclass(frozen=True)
 class _Cost:
     """Wall seconds, processor seconds of all processes together, and MB of the one that took most."""
 
-    def __init__(self, wall: float, processor: float, memory: float) -> None:
-        self.wall, self.processor, self.memory = wall, processor, memory
+    wall: float
+    processor: float
+    memory: float
 
 
 def _measured(commands: Sequence[Sequence[str]]) -> _Cost:

@@ -28,7 +28,7 @@ except ImportError as error:
 # Colors that stay apart for the color-blind (Okabe and Ito).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 PANEL_WIDTH, BAR_PANEL_WIDTH, HEIGHT = 4.4, 7.0, 3.8
-DPI = 300  # what journals ask for; the SVG beside it is drawn at any size
+DPI = 300  # what journals require; the SVG beside it is drawn at any size
 
 
 def show_figures(outputs: Sequence[Path], experiments: Path, write: Path, console: Console | None = None) -> None:
