@@ -105,7 +105,7 @@ class Page:
 
     def folder(self, given: Any) -> Answer:
         """Opens a folder: `images`, `masks`, `output`."""
-        self.review = Review(*(Path(given[key]) for key in ("images", "masks", "output")))
+        self.review = Review(*(Path(given[key]).expanduser() for key in ("images", "masks", "output")))
         names = [self.review.data.image_id(k) for k in range(len(self.review))]
         return {"names": names, "written": [self.review.written(k) for k in range(len(names))]}
 
