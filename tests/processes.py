@@ -39,36 +39,48 @@ def forked(*words, cwd):
 
 
 def _become(words, cwd, out, err):
-    """Does, in the child, what Python does with a command line, and ends the process."""
+    """Does, in the child, what Python does with a command line, and ends the process whatever happens.
+
+    A child that returned would run tests beside its parent, and answer pytest's controller in its name.
+    """
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     code = 1
-    with open(1, "w", encoding="utf-8", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+    try:
+        with open(1, "w", encoding="utf-8", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+            code = _run(words, cwd)
+    finally:
+        os._exit(code)
+
+
+def _run(words, cwd):
+    """The exit code of a command line."""
+    code = 0
+    try:
         # pytest keeps warnings for itself; a user sees them.
         warnings.showwarning = lambda *warning: print(warnings.formatwarning(*warning[:4]), file=sys.stderr)
         # As at a start of Python, whatever pytest's processes do with it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         atexit._clear()
         _revive_handlers()
-        try:
-            os.chdir(cwd)
-            sys.path.insert(0, str(cwd))
-            sys.argv[:] = words[1:] if words[0] == "-m" else words
-            if words[0] == "-m":
-                runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-            else:
-                runpy.run_path(words[0], run_name="__main__")
-            code = 0
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        except BaseException:
-            traceback.print_exc()
-        # joblib's processes are ended there; what pytest has registered is none of this process's.
-        atexit._run_exitfuncs()
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
+        os.chdir(cwd)
+        sys.path.insert(0, str(cwd))
+        sys.argv[:] = words[1:] if words[0] == "-m" else words
+        if words[0] == "-m":
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(words[0], run_name="__main__")
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    # joblib's processes are ended there; what pytest has registered is none of this process's.
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return code
 
 
 def _revive_handlers():
@@ -76,4 +88,5 @@ def _revive_handlers():
     loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.Logger.manager.loggerDict))]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
         if isinstance(handler, logging.StreamHandler) and getattr(handler.stream, "closed", False):
-            handler.setStream(sys.stderr)
+            # `setStream` would flush the closed one, which raises.
+            handler.stream = sys.stderr
