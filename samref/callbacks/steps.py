@@ -16,7 +16,7 @@ from samref.callbacks.resume import SampleResult
 from samref.callbacks.run_statistics import RunStatistics
 from samref.callbacks.selection import FAILED, Offer, Selection
 from samref.datasets.dataset import MaskWriter
-from samref.io.atomic import noting_files, write_png
+from samref.io.atomic import noting_files, write_png, written_together
 from samref.metrics.scorers import Scorer
 from samref.structures import EMPTY, KEPT, BoolArray, Failure, Idle, Refinement, Sample
 from samref.visualization.drawing import Canvas, View, captioned, outlined
@@ -53,10 +53,10 @@ class Write:
         if not isinstance(sample, Sample) or outcome.refinement is None:
             return
         if self.masks is not None:
-            with noting_files() as outcome.files[MASKS]:
+            with noting_files() as outcome.files[MASKS], written_together():
                 outcome.kept = self.masks.write(sample, outcome.refinement)
         if self.candidates is not None:
-            with noting_files() as outcome.files[CANDIDATES]:
+            with noting_files() as outcome.files[CANDIDATES], written_together():
                 if outcome.refinement.candidates is not None:
                     write_candidates(self.candidates, sample, outcome.refinement)
 

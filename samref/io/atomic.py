@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,7 +23,12 @@ PARTIAL = ".partial-"
 # Size in bytes, and a hash of the content.
 Note = tuple[int, str]
 
+# Files that a disk is given to sync at once: eight take it as long as two, one after another.
+AT_ONCE = 8
+
 _notes: ContextVar[dict[str, Note] | None] = ContextVar("notes", default=None)
+# Of `written_together`: temporary paths, with those that they get.
+_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("waiting", default=None)
 
 
 @contextmanager
@@ -91,17 +97,51 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        waiting = _waiting.get()
+        if durable and waiting is not None:
+            waiting.append((temporary, path))
+            return
         if durable:
-            # Without it a power cut can leave an empty file under the final name.
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-        notes = _notes.get()
-        if notes is not None:
-            notes[str(path)] = (path.stat().st_size, _digest(path))
+            _sync(temporary)
+        _move(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def written_together() -> Iterator[None]:
+    """Files that are written inside the block appear at its end, none of them if it fails.
+
+    They go to the disk at once, which is several times faster than one after another.
+    """
+    waiting: list[tuple[Path, Path]] = []
+    token = _waiting.set(waiting)
+    try:
+        yield
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(_sync, [temporary for temporary, _ in waiting]))
+        for temporary, path in waiting:
+            _move(temporary, path)
+    except BaseException:
+        for temporary, _ in waiting:
+            temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        _waiting.reset(token)
+
+
+def _sync(path: Path) -> None:
+    """Without it a power cut can leave an empty file under the final name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _move(temporary: Path, path: Path) -> None:
+    os.replace(temporary, path)
+    notes = _notes.get()
+    if notes is not None:
+        notes[str(path)] = (path.stat().st_size, _digest(path))
 
 
 def write_text(path: Path, text: str) -> None:
