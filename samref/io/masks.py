@@ -46,7 +46,9 @@ class Levels:
 
     def stored(self, mask: BoolArray) -> Values:
         """An H x W mask as the file would hold it: H x W, or H x W x channels."""
-        found: Values = np.where(mask[..., None] if self.on.ndim else mask, self.on, self.off)
+        inside = mask[..., None] if self.on.ndim else mask
+        # Most files hold 0 where there is no object, and a product is many times faster than a choice.
+        found: Values = np.where(inside, self.on, self.off) if self.off.any() else inside * self.on
         return found
 
 
