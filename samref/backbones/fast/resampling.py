@@ -1,7 +1,9 @@
-"""PIL's antialiased bilinear filter on any device, to the bit: beside an accelerator, resizing is what takes longest.
+"""PIL's antialiased bilinear filter on any device: beside an accelerator, resizing is what takes longest.
 
 PIL weighs pixels with integers of 22 fractional bits, first along rows, then along columns, and rounds to 8 bits after
-each pass. The same sums are taken here by looking up the few pixels that each new one is made of.
+each pass. The same sums are taken here by looking up the few pixels that each new one is made of: pixels are equal to
+the bit. Pillow 13 and later begin with the columns where that takes less time, which only happens where an image gets
+smaller, and changes some of its pixels by one.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ KEPT = 64
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes an image as `PIL.Image.resize` does with `Resampling.BILINEAR`.
+    """Resizes an image as `PIL.Image.resize` does with `Resampling.BILINEAR`, along rows first.
 
     Args:
         image: H x W x 3 uint8.

