@@ -1,9 +1,16 @@
+import gc
+import importlib.metadata
 import os
+from functools import cache
 
 # Tests run on all cores as processes of their own; threads inside each would only fight over the same cores. Set before
 # anything imports numpy or torch.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# Lightning looks through the metadata of all installed packages whenever a trainer is made, in vain; the suite makes a
+# thousand.
+importlib.metadata.entry_points = cache(importlib.metadata.entry_points)
 
 import pytest
 from hypothesis import settings
@@ -13,6 +20,12 @@ from hypothesis import settings
 settings.register_profile("samref", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None)
 settings.load_profile("samref")
+
+
+def pytest_collection_finish():
+    """What the imports and the collection have made stays: no collection of garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

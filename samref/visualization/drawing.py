@@ -83,11 +83,13 @@ def outlined(
     """
     canvas = image.copy()
     for k, mask in enumerate(masks):
-        color = np.array(colors[k % len(colors)], dtype=np.float32)
+        color, region = colors[k % len(colors)], mask.astype(np.uint8)
         if tint:
-            canvas[mask] = ((1 - tint) * canvas[mask] + tint * color).astype(np.uint8)
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, tuple(int(c) for c in color), thickness, cv2.LINE_AA)
+            shades = (1 - tint) * np.arange(256)[:, None] + tint * np.array(color, dtype=np.float32)
+            cv2.copyTo(cv2.LUT(canvas, shades.astype(np.uint8)[None]), region, canvas)
+        # Of straight runs only the ends: drawn pixel by pixel, they take three times as long.
+        contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(canvas, contours, -1, color, thickness, cv2.LINE_AA)
     return canvas
 
 
