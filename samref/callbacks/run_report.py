@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ from lightning import Callback, LightningModule, Trainer
 
 from samref.callbacks.outcome import Outcome
 from samref.callbacks.resume import ResumeLog, Wanted
-from samref.callbacks.run_statistics import RunStatistics, rows_as_csv
+from samref.callbacks.run_totals import RunTotals
 from samref.callbacks.steps import Record
 from samref.callbacks.taken_up import TakenUp
-from samref.io.atomic import write_text
 from samref.stopwatch import STAGES
 from samref.structures import EMPTY, FALLBACK, Failure
 
@@ -42,7 +41,7 @@ class RunReport(Callback):
         """
         self.samples, self.problems, self.resume_log, self.wanted = samples, list(problems), log, wanted
         self.taken_up = taken_up or TakenUp()
-        self.image_step, self.statistics = Record(), RunStatistics()
+        self.image_step, self.totals = Record(), RunTotals()
         self.files: list[str] = []
 
     def on_test_batch_end(
@@ -52,7 +51,7 @@ class RunReport(Callback):
         outcome: Outcome = outputs
         if outcome.statistics is None:
             return
-        self.statistics.add(outcome.statistics)
+        self.totals.add(outcome.statistics)
         self.files += [path for notes in outcome.files.values() for path in notes]
         if self.resume_log is not None and self.wanted is not None and outcome.content is not None:
             self.resume_log.record(batch.image_id, self.wanted(batch.image_id), outcome.content, outcome.files)
@@ -63,49 +62,47 @@ class RunReport(Callback):
         """Gathers all processes and writes the table of samples."""
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
-            dist.all_gather_object(parts, (self.statistics, self.files))
-            self.statistics, self.files = RunStatistics(), []
-            for statistics, files in parts:
-                self.statistics.add(statistics)
+            dist.all_gather_object(parts, (self.totals, self.files))
+            self.totals, self.files = RunTotals(), []
+            for totals, files in parts:
+                self.totals.merge(totals)
                 self.files += files
         for _, result in self.taken_up.results():
-            self.statistics.add(result.statistics)
-        self.statistics.rows.sort(key=lambda row: (str(row["image"]), str(row["object"])))
+            self.totals.add(result.statistics)
         if trainer.is_global_zero:
-            write_text(self.samples, rows_as_csv(self.statistics.rows))
+            self.totals.table.write(self.samples)
 
     on_predict_end = on_test_end
 
     def failures(self) -> list[Failure]:
         """Everything that could not be refined, with its reason."""
-        return self.problems + self.statistics.failures
+        return self.problems + self.totals.failures
 
     def warnings(self) -> list[str]:
         """What had to be decided about images and a person should know of; what is true of several, once."""
         images: dict[str, list[str]] = defaultdict(list)
-        for image, sentence in sorted(self.statistics.warnings):
+        for image, sentence in sorted(self.totals.warnings):
             images[sentence].append(image)
         sentences = [
             f"{found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {sentence}"
             for sentence, found in images.items()
         ]
-        overlaps = [row["overlap"] for row in self.statistics.rows if row.get("overlap")]
-        if overlaps:
+        if self.totals.overlapping:
             sentences.append(
-                f"{len(overlaps)} refined masks gave up {sum(overlaps)} px to others of their file, which holds one "
-                "label a pixel; `overlap` in samples.csv says how many each"
+                f"{self.totals.overlapping} refined masks gave up {self.totals.overlap} px to others of their file, "
+                "which holds one label a pixel; `overlap` in samples.csv says how many each"
             )
         return sentences
 
     def counts(self) -> dict[str, int]:
         """`images, masks, empty, fallback, failed`, and any other flag that was raised."""
-        flags = self.statistics.flags
-        known = {"images": self.statistics.images, "masks": sum(flags.values()), "failed": len(self.failures())}
+        flags = self.totals.flags
+        known = {"images": self.totals.images, "masks": sum(flags.values()), "failed": len(self.failures())}
         return {**known, EMPTY: flags[EMPTY], FALLBACK: flags[FALLBACK], **dict(sorted(flags.items()))}
 
     def origins(self) -> dict[str, float] | None:
         """Share of the masks that each of several refiners won; None where there was one."""
-        won = Counter(row["origin"] for row in self.statistics.rows if row.get("origin"))
+        won = self.totals.origins
         return {name: count / won.total() for name, count in won.most_common()} if won else None
 
     def timing(self) -> dict[str, float | None]:
@@ -113,10 +110,10 @@ class RunReport(Callback):
 
         None everywhere if nothing was timed, as for masks that another tool has written.
         """
-        if not self.statistics.seconds:
+        if not self.totals.seconds:
             return dict.fromkeys((*STAGES, "total"))
-        seconds = {stage: self.statistics.seconds[stage] for stage in STAGES}
+        seconds = {stage: self.totals.seconds[stage] for stage in STAGES}
         total = sum(seconds.values())
-        masks = sum(self.statistics.flags.values())
-        rate = {"images_per_second": self.statistics.images / total, "masks_per_second": masks / total} if total else {}
+        masks = sum(self.totals.flags.values())
+        rate = {"images_per_second": self.totals.images / total, "masks_per_second": masks / total} if total else {}
         return {**seconds, "total": total, **rate}

@@ -1,9 +1,7 @@
-"""What a run saw, image by image: rows of the table of samples, flags, seconds, failures."""
+"""What a run saw of one image: rows of the table of samples, flags, seconds, failures."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ Row = dict[str, Any]
 
 @dataclass
 class RunStatistics:
-    """Of one image, of one process, or of a run: statistics add up."""
+    """Of one image; `samref.callbacks.run_totals` adds them up."""
 
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -42,15 +40,6 @@ class RunStatistics:
         warnings = [(str(sample.image_id), sentence) for sentence in sample.meta.get("warnings", ())]
         rows = sample_rows(sample, refinement, columns)
         return cls(rows, problems, warnings, 1, Counter(refinement.flags), Counter(refinement.timing))
-
-    def add(self, other: RunStatistics) -> None:
-        """Adds others to these."""
-        self.rows += other.rows
-        self.failures += other.failures
-        self.warnings += other.warnings
-        self.images += other.images
-        self.flags.update(other.flags)
-        self.seconds.update(other.seconds)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -87,16 +76,6 @@ def sample_rows(sample: Sample, refinement: Refinement, columns: Mapping[str, An
             row["origin"] = refinement.origins[k]
         rows.append(row | _prompt_columns(refinement, k))
     return rows
-
-
-def rows_as_csv(rows: list[Row]) -> str:
-    """The rows as CSV with a header; a column that a row lacks stays empty."""
-    names = list(dict.fromkeys(key for row in rows for key in row)) or ["image", "object", "flag"]
-    text = io.StringIO()
-    table = csv.DictWriter(text, names, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
 
 
 def _prompt_columns(refinement: Refinement, k: int) -> Row:

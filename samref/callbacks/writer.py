@@ -43,10 +43,15 @@ class Writer(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps what the format needs at the end; the masks are written already."""
+        """Hands on what the format needs at the end; the masks are written already."""
         outcome: Outcome = outputs
-        if outcome.kept is not None:
+        if self.masks is None or outcome.kept is None:
+            return
+        if not trainer.is_global_zero:
             self.kept.append((batch.image_id, outcome.kept))
+        elif outcome.refinement is None:
+            # It was written in a worker process, by a copy of the writer.
+            self.masks.restore(batch.image_id, outcome.kept)
 
     on_predict_batch_end = on_test_batch_end
 
@@ -60,10 +65,10 @@ class Writer(Callback):
             self.kept = [entry for part in parts for entry in part]
         if not trainer.is_global_zero:
             return
-        for image_id, result in self.taken_up.results():
-            self.masks.restore(image_id, result.kept)  # type: ignore[arg-type]  # ids are words or numbers
         for image_id, kept in self.kept:
             self.masks.restore(image_id, kept)
+        for image_id, result in self.taken_up.results():
+            self.masks.restore(image_id, result.kept)  # type: ignore[arg-type]  # ids are words or numbers
         with noting_files() as self.closed:
             self.masks.close()
 

@@ -126,7 +126,7 @@ def _refine(job: Job, data: Data, output: Path | None, command: str, clock: Cloc
         left_over=left_over,
         adaption=ready.adaption,
         source=ready.source,
-        calibration=calibration_of(summary.statistics.rows),
+        calibration=calibration_of(summary.totals.table),
         timing={**summary.timing(), "wall": clock.seconds()},
         peak_memory_mb=environment.peak_memory_mb(device_of(refiner)),
         hardware=environment.hardware(),

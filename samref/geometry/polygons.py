@@ -60,7 +60,8 @@ def outlines(mask: BoolArray, tolerance: float = 0.0) -> list[Ring]:
     if box is None:
         return []
     x0, y0, x1, y1 = box
-    padded = np.pad(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8), 1)
+    padded = np.zeros((y1 - y0 + 3, x1 - x0 + 3))
+    padded[1:-1, 1:-1] = mask[y0 : y1 + 1, x0 : x1 + 1]
     # Pixel centers are at halves; the padding takes off one.
     offset = np.array([x0, y0]) - 0.5
     found = [contour[:-1, ::-1] for contour in find_contours(padded, 0.5)]

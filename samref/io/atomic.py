@@ -20,6 +20,8 @@ import numpy.typing as npt
 from samref.errors import InputError
 
 PARTIAL = ".partial-"
+CHUNK = 1 << 20
+DIGEST = 12  # bytes
 # Size in bytes, and a hash of the content.
 Note = tuple[int, str]
 
@@ -60,15 +62,15 @@ def _unchanged(path: Path, note: Note) -> bool:
 def note_of(text: str) -> Note:
     """The note of a file that holds this text."""
     data = text.encode()
-    return len(data), _hash(data)
+    return len(data), hashlib.blake2b(data, digest_size=DIGEST).hexdigest()
 
 
 def _digest(path: Path) -> str:
-    return _hash(path.read_bytes())
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=12).hexdigest()
+    content = hashlib.blake2b(digest_size=DIGEST)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            content.update(chunk)
+    return content.hexdigest()
 
 
 def remove_partial(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ from samref.errors import DatasetError
 from samref.io.coco_ids import ImageId, plain_id
 from samref.io.formats_seen import look_at
 from samref.io.image_folder import is_number
+from samref.io.json_entries import Entries, read_listed
+from samref.io.json_stream import Element
 
 Record = dict[str, Any]
+ANNOTATIONS = "annotations"
 
 _COCO_2014 = re.compile(r"(?:.*/)?COCO_(?:train|val|test)2014_(\d{12}\.jpg)")
 
@@ -25,7 +28,8 @@ class CocoFile:
 
     Attributes:
         path: of the file.
-        data: its content: a list of results, or a dict with `images`, `annotations`, `categories`, ....
+        data: its content: a list of results, or a dict with `images`, `annotations`, `categories`, .... Results and
+            annotations stay in the file until they are read, where that is possible: see `Entries`.
     """
 
     path: Path
@@ -34,27 +38,35 @@ class CocoFile:
     @property
     def is_results(self) -> bool:
         """Whether it is a results file, as detectors write it."""
-        return isinstance(self.data, list)
+        return not isinstance(self.data, dict)
 
     @property
-    def records(self) -> list[Any]:
+    def records(self) -> Sequence[Any]:
         """Results or annotations, in the file's order."""
-        records: list[Any] = self.data if self.is_results else self.data.get("annotations", [])
+        records: Sequence[Any] = self.data if self.is_results else self.data.get("annotations", [])
         return records
+
+    def records_at(self, positions: Iterable[int]) -> list[Any]:
+        """Those at some places."""
+        records = self.records
+        return records.at(positions) if isinstance(records, Entries) else [records[k] for k in positions]
 
     @property
     def images(self) -> list[Record]:
         """Image records; none in a results file."""
         return [] if self.is_results else self.data["images"]
 
-    def with_records(self, records: list[Any], image_ids: set[ImageId] | None) -> Any:
+    def elements(self, records: Iterable[Any], image_ids: set[ImageId] | None) -> Iterator[Element]:
         """The file's content with other records, and with the image records of these ids alone (None: all)."""
-        if self.is_results:
-            return records
-        if image_ids is None:
-            return {**self.data, "annotations": records}
-        images = [image for image in self.images if isinstance(image, dict) and image.get("id") in image_ids]
-        return {**self.data, "images": images, "annotations": records}
+        for key, value in [(None, self.data)] if self.is_results else self.data.items():
+            if key in (None, ANNOTATIONS):
+                yield Element("list", key)
+                yield from (Element("entry", key, record) for record in records)
+            elif key == "images" and image_ids is not None:
+                images = [image for image in value if isinstance(image, dict) and image.get("id") in image_ids]
+                yield Element("value", key, images)
+            else:
+                yield Element("value", key, value)
 
 
 def read_coco(path: str | Path, option: str) -> CocoFile:
@@ -67,14 +79,16 @@ def read_coco(path: str | Path, option: str) -> CocoFile:
     Raises:
         DatasetError: if there is no such file or it is neither of the two.
     """
-    data = read_json(path, option)
+    data = read_listed(Path(path), (ANNOTATIONS,))
+    if data is None:
+        data = read_json(path, option)
     if (
         isinstance(data, dict)
         and isinstance(data.get("images"), list)
-        and isinstance(data.get("annotations", []), list)
+        and isinstance(data.get(ANNOTATIONS, []), (list, Entries))
     ):
         return CocoFile(Path(path), data)
-    if isinstance(data, list) and all(isinstance(record, dict) and "data" not in record for record in data):
+    if isinstance(data, (list, Entries)) and all(isinstance(record, dict) and "data" not in record for record in data):
         return CocoFile(Path(path), data)
     seen = look_at(Path(path))
     raise DatasetError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,11 @@ def check_segmentation(segmentation: Any, size: tuple[int, int] | None) -> None:
     """
     if isinstance(segmentation, Mapping):
         _check_rle(segmentation, size)
-    elif isinstance(segmentation, list):
-        _valid_polygons(segmentation, size)
     else:
-        raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
+        _checked_polygons(segmentation, size)
 
 
-def decode(segmentation: Segmentation, size: tuple[int, int]) -> BoolArray:
+def decode(segmentation: Any, size: tuple[int, int]) -> BoolArray:
     """The H x W bool mask of a segmentation.
 
     Args:
@@ -53,12 +52,10 @@ def decode(segmentation: Segmentation, size: tuple[int, int]) -> BoolArray:
     Raises:
         InputError: naming the defect.
     """
-    check_segmentation(segmentation, size)
     if isinstance(segmentation, Mapping):
+        _check_rle(segmentation, size)
         return _from_counts(_counts(segmentation["counts"]), size)
-    polygons = _valid_polygons(segmentation, size)
-    rle = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-    return np.ascontiguousarray(coco_mask.decode(rle).astype(bool))
+    return np.ascontiguousarray(coco_mask.decode(_runs(_checked_polygons(segmentation, size), size)).view(bool))
 
 
 def as_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
@@ -80,9 +77,7 @@ def as_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
         if isinstance(counts, list):
             return dict(coco_mask.frPyObjects({"size": [*size], "counts": _counts(counts).tolist()}, *size))
         return {"size": [*size], "counts": counts}
-    if not isinstance(segmentation, list):
-        raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
-    return dict(coco_mask.merge(coco_mask.frPyObjects(_finite_polygons(segmentation, size), *size)))
+    return dict(_runs(_finite_polygons(segmentation, size), size))
 
 
 def encode_rle(mask: BoolArray) -> dict[str, Any]:
@@ -109,10 +104,10 @@ def encode_like(mask: BoolArray, original: Segmentation) -> Segmentation:
         if isinstance(original["counts"], list):
             return {"size": list(mask.shape), "counts": run_lengths(mask)}
         return encode_rle(mask)
-    polygons = encode_polygons(mask)
-    if mask.any() and (decode(polygons, mask.shape) == mask).all():
+    polygons, runs = encode_polygons(mask), encode_rle(mask)
+    if polygons and _runs(polygons, mask.shape)["counts"] == runs["counts"].encode():
         return _nested_like(polygons, original)
-    return encode_rle(mask)
+    return runs
 
 
 def encode_polygons(mask: BoolArray) -> list[list[float]]:
@@ -139,26 +134,34 @@ def _check_rle(rle: Mapping[str, Any], size: tuple[int, int] | None) -> None:
         raise InputError(f"run lengths are of size {str(rle['size'])[:40]}; expected the image's {[*size]} (H, W)")
 
 
-def _valid_polygons(polygons: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
+def _runs(polygons: list[list[float]], size: tuple[int, int]) -> dict[str, Any]:
+    """The union of polygons as compressed run lengths, in bytes."""
+    runs: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+    return runs
+
+
+def _checked_polygons(segmentation: Any, size: tuple[int, int] | None) -> list[list[float]]:
     """Polygons of three points or more; degenerate ones beside them are left out, as detectors' loaders do."""
-    valid = _finite_polygons(polygons, size)
+    valid = _finite_polygons(segmentation, size)
     if size is not None and not any(_meets(polygon, size) for polygon in valid):
         raise InputError(f"all polygons lie outside the image of {size} (H, W)")
     return valid
 
 
-def _finite_polygons(segmentation: Sequence[Any], size: tuple[int, int] | None) -> list[list[float]]:
+def _finite_polygons(segmentation: Any, size: tuple[int, int] | None) -> list[list[float]]:
+    if not isinstance(segmentation, list):
+        raise InputError(f"segmentation is a {type(segmentation).__name__}; expected polygons or run lengths")
     polygons = _flat_polygons(segmentation)
     valid = [polygon for polygon in polygons if len(polygon) >= 6]
     if not valid:
         raise InputError(f"no polygon of three points or more among {len(polygons)}")
-    if not all(isinstance(value, (int, float)) for polygon in valid for value in polygon):
+    if not _all_of((int, float), chain.from_iterable(valid)):
         raise InputError("a polygon holds something else than numbers")
     odd = next((len(polygon) for polygon in valid if len(polygon) % 2), None)
     if odd is not None:
         raise InputError(f"a polygon has {odd} numbers, which are no pairs of x and y")
     try:
-        numbers = np.array([value for polygon in valid for value in polygon], dtype=np.float64)
+        numbers = np.fromiter(chain.from_iterable(valid), np.float64)
     except OverflowError:
         raise InputError("a polygon holds numbers that are too large") from None
     low, high = numbers.min(), numbers.max()
@@ -186,15 +189,15 @@ def _flat_polygons(segmentation: Sequence[Any]) -> list[list[float]]:
 
 def _nesting(segmentation: Sequence[Any]) -> str:
     """How the numbers of polygons are nested; `polygons` is COCO's own way."""
-    if segmentation and all(_is_plain(value) for value in segmentation):
-        return "numbers"
-    if all(isinstance(part, list) for part in segmentation):
+    if _all_of((list,), segmentation):
         if len(segmentation) > 2 and all(_is_point(part) for part in segmentation):
             return "points"
-        if all(_is_plain(value) for part in segmentation for value in part):
+        if _all_plain(chain.from_iterable(segmentation)):
             return "polygons"
         if all(_is_point(point) for part in segmentation for point in part):
             return "lists of points"
+    elif _all_plain(segmentation):
+        return "numbers"
     kinds = sorted({type(part).__name__ for part in segmentation})
     raise InputError(f"segmentation is a list of {' and '.join(kinds)} that are no polygons; {EXPECTED}")
 
@@ -209,12 +212,16 @@ def _nested_like(polygons: list[list[float]], original: Segmentation) -> Segment
     return polygons
 
 
-def _is_plain(value: Any) -> bool:
-    return not isinstance(value, (list, Mapping))
+def _all_of(kinds: tuple[type, ...], values: Iterable[Any]) -> bool:
+    return all(issubclass(kind, kinds) for kind in set(map(type, values)))
+
+
+def _all_plain(values: Iterable[Any]) -> bool:
+    return not any(issubclass(kind, (list, Mapping)) for kind in set(map(type, values)))
 
 
 def _is_point(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(_is_plain(number) for number in value)
+    return isinstance(value, list) and len(value) == 2 and _all_plain(value)
 
 
 def _chained(points: Sequence[Any]) -> list[float]:

@@ -5,14 +5,17 @@ The parser is that of `json.load`, so that what comes through is what reading th
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from samref.errors import DatasetError
+from samref.io.atomic import atomic_path
 
 CHUNK = 1 << 20  # characters
+UTF8_MARKED = "utf-8-sig"
 _SPACE = " \t\n\r"
 _AFTER = {*_SPACE, ",", ":", "]", "}"}
 
@@ -24,11 +27,14 @@ class Element(NamedTuple):
         kind: `value`: all of what stands under a key; `list`: a list begins; `entry`: one of the list's.
         key: of the outer object; None where the file is a list.
         value: None where a list begins.
+        place: of an entry, its first byte in the file and the one behind its last; not where the file has two or four
+            bytes a character.
     """
 
     kind: str
     key: str | None
     value: Any = None
+    place: tuple[int, int] = (0, 0)
 
 
 def read_elements(path: Path, lists: Collection[str]) -> Iterator[Element]:
@@ -42,14 +48,24 @@ def read_elements(path: Path, lists: Collection[str]) -> Iterator[Element]:
         DatasetError: if it cannot be read or is not JSON.
     """
     try:
-        with path.open("rb") as file:
-            encoding = json.detect_encoding(file.read(4))
-        with path.open(encoding=encoding) as text:
-            yield from _Reader(text).elements(lists)
+        encoding = encoding_of(path)
+        # Ends of lines come as they are: where an entry lies is counted in bytes.
+        with path.open(encoding=encoding, newline="") as text:
+            yield from _Reader(text, len(codecs.BOM_UTF8) if encoding == UTF8_MARKED else 0).elements(lists)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); give another file") from None
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON ({error}); give another file") from None
+
+
+def encoding_of(path: Path) -> str:
+    """How a JSON file is encoded, as its first bytes tell.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        return json.detect_encoding(file.read(4))
 
 
 class ElementWriter:
@@ -90,11 +106,27 @@ class ElementWriter:
             self._listing = False
 
 
+def write_elements(path: Path, elements: Iterable[Element]) -> None:
+    """Writes a file atomically."""
+    with atomic_path(path) as temporary, open_for(temporary) as file:
+        writer = ElementWriter(file)
+        for element in elements:
+            writer.write(element)
+        writer.close()
+
+
+def open_for(path: Path) -> TextIO:
+    """Opens a file for an `ElementWriter`; half of a surrogate pair, which JSON can hold, comes out as an escape."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace")
+
+
 class _Reader:
     """Text that is read as far as it is needed."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, start: int) -> None:
         self.file, self.text, self.place, self.ended = file, "", 0, False
+        # Of the text, how much is counted in bytes, and what these come to with all before it.
+        self.counted, self.bytes = 0, start
         self.decoder = json.JSONDecoder()
 
     def elements(self, lists: Collection[str]) -> Iterator[Element]:
@@ -127,7 +159,10 @@ class _Reader:
             if not first:
                 self.expect(",")
             first = False
-            yield Element("entry", key, self.value())
+            self.next()
+            start = self.offset()
+            value = self.value()
+            yield Element("entry", key, value, (start, self.offset()))
 
     def value(self) -> Any:
         self.next()
@@ -162,7 +197,14 @@ class _Reader:
         if not self.taken(character):
             raise ValueError(f"expected {character!r}, found {self.next()!r}")
 
+    def offset(self) -> int:
+        """Bytes of the file before the place, in UTF-8."""
+        self.bytes += len(self.text[self.counted : self.place].encode("utf-8", "surrogatepass"))
+        self.counted = self.place
+        return self.bytes
+
     def read(self) -> None:
+        self.offset()
         # What waits is doubled, so that a value longer than a chunk is not parsed once for each of its chunks.
         more = self.file.read(max(CHUNK, len(self.text) - self.place))
-        self.text, self.place, self.ended = self.text[self.place :] + more, 0, not more
+        self.text, self.place, self.counted, self.ended = self.text[self.place :] + more, 0, 0, not more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from samref.errors import InputError
 from samref.io.coco_files import Record, read_coco
 from samref.io.coco_ids import plain_id
-from samref.io.coco_masks import check_segmentation, decode
+from samref.io.coco_masks import decode
 from samref.structures import BoolArray, Sample
 
 
@@ -31,12 +32,13 @@ class RecordMasks:
             DatasetError: if there is no such file, or it is neither.
         """
         self.path = path
-        self._records = read_coco(path, "refiner.masks").records
-        self._of_image: dict[str, list[Record]] = defaultdict(list)
-        for record in self._records:
+        self._file = read_coco(path, "refiner.masks")
+        # Places in the file, by image.
+        self._of_image: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        for place, record in enumerate(self._file.records):
             if not isinstance(record, dict):
                 raise InputError(f"{path} holds the record {str(record)[:60]}; expected objects with an image_id")
-            self._of_image[_text(record.get("image_id"))].append(record)
+            self._of_image[_text(record.get("image_id"))].append(place)
 
     def open(self, sample: Sample) -> Callable[[int], BoolArray]:
         """See `samref.refiners.external.MaskSource`."""
@@ -45,16 +47,15 @@ class RecordMasks:
         def read(row: int) -> BoolArray:
             record = matched[row]
             try:
-                segmentation = record.get("segmentation")
-                check_segmentation(segmentation, sample.original_size)
-                return decode(segmentation, sample.original_size)  # type: ignore[arg-type]
+                return decode(record.get("segmentation"), sample.original_size)
             except InputError as error:
                 raise InputError(f"{self.path}: mask {row} of image {sample.image_id}: {error}") from None
 
         return read
 
     def _match(self, sample: Sample) -> list[Record]:
-        found, coarse = self._of_image.get(_text(sample.image_id), []), sample.meta.get("records", ())
+        found = self._file.records_at(self._of_image.get(_text(sample.image_id), ()))
+        coarse = sample.meta.get("records", ())
         # Ids of any kind are compared as text: a damaged file may hold some that cannot be looked up.
         by_id = {_text(record["id"]): record for record in found if "id" in record}
         if coarse and all("id" in record and _text(record["id"]) in by_id for record in coarse):
@@ -73,8 +74,8 @@ class RecordMasks:
 
     def _by_place(self, sample: Sample, count: int) -> list[Record]:
         places = sample.meta.get("positions", ())
-        if places and places[-1] < len(self._records):
-            matched = [self._records[place] for place in places]
+        if places and places[-1] < len(self._file.records):
+            matched = self._file.records_at(places)
             if all(_text(record.get("image_id")) == _text(sample.image_id) for record in matched):
                 return matched
         raise InputError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,14 @@ def calibration(scores: npt.ArrayLike, iou: npt.ArrayLike) -> list[Bin]:
     ]
 
 
-def calibration_of(rows: Sequence[Mapping[str, Any]]) -> list[Bin] | None:
+def calibration_of(rows: Iterable[Mapping[str, Any]]) -> list[Bin] | None:
     """The calibration of the rows of `samples.csv`; None where none has both a score and ground truth."""
-    known = [row for row in rows if row.get("score") is not None and row.get("refined_iou") is not None]
-    return calibration(*([row[key] for row in known] for key in ("score", "refined_iou"))) if known else None
+    scores, iou = array("d"), array("d")
+    for row in rows:
+        if row.get("score") is not None and row.get("refined_iou") is not None:
+            scores.append(row["score"])
+            iou.append(row["refined_iou"])
+    return calibration(scores, iou) if scores else None
 
 
 def pool(parts: Sequence[Sequence[Bin]]) -> list[Bin]:

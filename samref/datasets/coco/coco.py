@@ -155,16 +155,16 @@ class CocoDataset(MaskDataset):
         if promised not in (None, turned, stored):
             raise InputError(f"{path} is {turned} (H, W); expected {promised}, as in the annotations")
         size = promised or turned
-        masks, positions, problems = self._decode(image_id, size)
+        positions, records, masks, problems = self._decode(image_id, size)
         stacked = np.stack(masks) if masks else np.zeros((0, *size), bool)
         image, warnings = read_image_of(path, stacked, self.orientation)
         meta: SampleMeta = {
-            "records": tuple(self._coarse.records[position] for position in positions),
+            "records": tuple(records),
             "positions": tuple(positions),
             "problems": tuple(problems),
             "warnings": warnings,
         }
-        object_ids = tuple(self._records.object_id(position) for position in positions)
+        object_ids = tuple(map(self._records.object_id, positions, records))
         if self.defects is not None:
             stacked = self.defects.named(image, stacked, image_id, object_ids)
         return Sample(image, stacked, image_id, object_ids, meta=meta)
@@ -180,12 +180,11 @@ class CocoDataset(MaskDataset):
     def sample_content(self, index: int) -> Any:
         """The records of the coarse masks, and the size that the image is to have."""
         image_id = self._ids[index]
-        records = [self._coarse.records[position] for position in self._records.positions[image_id]]
-        return [records, self._records.size(image_id)]
+        return [self._coarse.records_at(self._records.positions[image_id]), self._records.size(image_id)]
 
     def object_ids(self, index: int) -> Sequence[str | int] | None:
         """Places of a sample's results; annotations have ids of their own."""
-        return self._records.positions[self._ids[index]] if self._coarse.is_results else None
+        return list(self._records.positions[self._ids[index]]) if self._coarse.is_results else None
 
     def input_files(self) -> Sequence[Path]:
         """Ground truth, coarse masks and the list of images, as far as there are any."""
@@ -260,15 +259,20 @@ class CocoDataset(MaskDataset):
             )
         return {image_id: located.paths[image_id] for image_id in positions if image_id in located.paths}
 
-    def _decode(self, image_id: ImageId, size: tuple[int, int]) -> tuple[list[BoolArray], list[int], list[Failure]]:
-        masks, positions, problems = [], [], []
-        for position in self._records.positions[image_id]:
+    def _decode(
+        self, image_id: ImageId, size: tuple[int, int]
+    ) -> tuple[list[int], list[Record], list[BoolArray], list[Failure]]:
+        """Places, records and masks of an image, and what is wrong with those that are left out."""
+        positions, records, masks, problems = [], [], [], []
+        of_image = self._records.positions[image_id]
+        for position, record in zip(of_image, self._coarse.records_at(of_image), strict=True):
             try:
-                masks.append(decode(self._coarse.records[position]["segmentation"], size))
+                masks.append(decode(record["segmentation"], size))
                 positions.append(position)
+                records.append(record)
             except InputError as error:
-                problems.append(self._records.failure(image_id, position, str(error)))
-        return masks, positions, problems
+                problems.append(self._records.failure(image_id, position, record, str(error)))
+        return positions, records, masks, problems
 
 
 def _replaced(record: Record, mask: BoolArray, segmentation: Any) -> Record:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from samref.errors import DatasetError, InputError
 from samref.io.coco_files import CocoFile, Record, image_names
@@ -48,9 +51,10 @@ class CoarseRecords:
         self.images = self._image_table((truth or coarse).images)
         if truth is not None and truth is not coarse:
             _demand_same_images(coarse, truth)
+        self._shared = set() if coarse.is_results else self._shared_ids()
         self._matches = self._match(record.get("image_id") for record in coarse.records if isinstance(record, dict))
         self.wanted = None if image_ids is None else self._listed(image_ids)
-        self.positions = self._usable_positions()
+        self.positions: Mapping[ImageId, Sequence[int]] = self._usable_positions()
 
     def image_of(self, record: Record) -> ImageId | None:
         """The id of the image that a record is of; None if it has none."""
@@ -72,16 +76,15 @@ class CoarseRecords:
                 found[value] = self._matches.get(plain, plain)
         return {value for value, image_id in found.items() if image_id in self.wanted}
 
-    def object_id(self, position: int) -> int | str:
+    def object_id(self, position: int, record: Any) -> int | str:
         """An annotation's id; a result, whose ids mean nothing, goes by its position."""
-        record = self.coarse.records[position]
         name = None if self.coarse.is_results or not isinstance(record, dict) else plain_id(record.get("id"))
         return position if name is None else name
 
-    def failure(self, image_id: ImageId, position: int, reason: str) -> Failure:
+    def failure(self, image_id: ImageId, position: int, record: Any, reason: str) -> Failure:
         """What is wrong with a record, with the file that it is in."""
         kind = "result" if self.coarse.is_results else "annotation"
-        return Failure(image_id, f"{kind} {self.object_id(position)} of {self.coarse.path.name}: {reason}")
+        return Failure(image_id, f"{kind} {self.object_id(position, record)} of {self.coarse.path.name}: {reason}")
 
     def _image_table(self, images: list[Record]) -> dict[ImageId, Record]:
         table: dict[ImageId, Record] = {}
@@ -98,6 +101,12 @@ class CoarseRecords:
         if sizes:
             self.warnings.append(f"{sizes} image records have a height or width that is no number; sizes go unchecked")
         return table
+
+    def _shared_ids(self) -> set[int]:
+        """Hashes of the ids that several records may have: a set of all ids would be large."""
+        names = (self.object_id(position, record) for position, record in enumerate(self.coarse.records))
+        hashes = np.sort(np.fromiter(map(hash, names), np.int64))
+        return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
     def _match(self, found: Iterable[Any]) -> dict[ImageId, ImageId]:
         if not self.images:
@@ -118,14 +127,15 @@ class CoarseRecords:
             )
         return set(matched.values())
 
-    def _usable_positions(self) -> dict[ImageId, list[int]]:
-        positions: dict[ImageId, list[int]] = {image_id: [] for image_id in self.images}
+    def _usable_positions(self) -> dict[ImageId, array[int]]:
+        # Numbers of Python's own would be most of what a file of a million masks takes.
+        positions = {image_id: array("q") for image_id in self.images}
         unknown: Counter[ImageId] = Counter()
         seen: set[Any] = set()
         for position, record in enumerate(self.coarse.records):
             image_id = self.image_of(record) if isinstance(record, dict) else None
             if image_id is None:
-                self.problems.append(self.failure("?", position, "has no image_id"))
+                self.problems.append(self.failure("?", position, record, "has no image_id"))
             elif (self.wanted is not None and image_id not in self.wanted) or is_crowd(record):
                 # A crowd is no object to refine, and nothing is wrong with it: the writer hands it on as it came.
                 continue
@@ -135,9 +145,9 @@ class CoarseRecords:
                 try:
                     self._check(record, image_id, position, seen)
                 except InputError as error:
-                    self.problems.append(self.failure(image_id, position, str(error)))
+                    self.problems.append(self.failure(image_id, position, record, str(error)))
                 else:
-                    positions.setdefault(image_id, []).append(position)
+                    positions.setdefault(image_id, array("q")).append(position)
         for image_id, count in unknown.items():
             self.problems.append(
                 Failure(image_id, f"{count} masks of image {image_id!r}, which no image record describes")
@@ -145,10 +155,11 @@ class CoarseRecords:
         return {image_id: found for image_id, found in positions.items() if found}
 
     def _check(self, record: Record, image_id: ImageId, position: int, seen: set[Any]) -> None:
-        name = self.object_id(position)
-        if name in seen:
-            raise InputError("has the id of an earlier one")
-        seen.add(name)
+        name = self.object_id(position, record)
+        if hash(name) in self._shared:
+            if name in seen:
+                raise InputError("has the id of an earlier one")
+            seen.add(name)
         if self.scored:
             # Without these the evaluation could not place the mask; found at its end, they would cost the run.
             category, score = whole_number(record.get("category_id")), record.get("score", 1.0)

@@ -116,7 +116,9 @@ def _as_annotation(record: Record, image_id: ImageId | None, size: tuple[Any, An
 
 def _read_annotations(path: Path) -> CocoFile:
     file = read_coco(path, "ANNOTATIONS")
-    whole = not file.is_results and all(isinstance(record, dict) for record in [*file.records, *file.images])
+    whole = not file.is_results and all(
+        isinstance(record, dict) for part in (file.records, file.images) for record in part
+    )
     if not whole or not isinstance(file.data.get("categories", []), list):
         raise DatasetError(f"{path} is no annotations file; expected an object with images, annotations and categories")
     return file

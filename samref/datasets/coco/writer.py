@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samref.datasets.dataset import MaskWriter
-from samref.io.atomic import copy_file, write_text
+from samref.io.atomic import copy_file
 from samref.io.coco_files import CocoFile, Record
 from samref.io.coco_ids import ImageId
+from samref.io.json_stream import write_elements
+from samref.io.spill import Spill
 from samref.structures import REFINED, BoolArray, Refinement, Sample
 
 REPLACED = ("segmentation", "area", "bbox")
 
 
 class CocoWriter(MaskWriter):
-    """Collects refined records and writes one file of the kind that came, in its order, when it is closed.
+    """Collects refined records on the disk and writes one file of the kind that came, in its order, when it is closed.
 
     Records that were never refined stay as they came; those of images that the run leaves out by `image_ids` are left
     out.
@@ -44,7 +45,7 @@ class CocoWriter(MaskWriter):
         """
         self.path = output / (coarse.path.stem + ".json")
         self._coarse, self._positions, self._image_ids, self._records = coarse, positions, image_ids, records
-        self._refined: dict[int, dict[str, Any]] = {}
+        self._refined = Spill(output)
         output.mkdir(parents=True, exist_ok=True)
 
     def write(self, sample: Sample, refinement: Refinement) -> Any:
@@ -66,19 +67,18 @@ class CocoWriter(MaskWriter):
     def restore(self, image_id: ImageId, kept: Any) -> None:
         """See `MaskWriter`."""
         positions = self._positions[image_id]
-        self._refined |= {positions[place]: fields for place, fields in kept}
+        for place, fields in kept:
+            self._refined[positions[place]] = fields
 
     def close(self) -> None:
         """Writes the file atomically; one in which nothing changed is a copy."""
         if self._refined or self._image_ids is not None:
-            write_text(self.path, json.dumps(self._merged()))
+            write_elements(self.path, self._coarse.elements(self._merged(), self._image_ids))
         else:
             copy_file(self._coarse.path, self.path)
+        self._refined.close()
 
-    def _merged(self) -> Any:
-        records = [
-            {**record, **self._refined[position]} if position in self._refined else record
-            for position, record in enumerate(self._coarse.records)
-            if self._image_ids is None or (isinstance(record, dict) and record.get("image_id") in self._image_ids)
-        ]
-        return self._coarse.with_records(records, self._image_ids)
+    def _merged(self) -> Iterator[Any]:
+        for position, record in enumerate(self._coarse.records):
+            if self._image_ids is None or (isinstance(record, dict) and record.get("image_id") in self._image_ids):
+                yield {**record, **self._refined[position]} if position in self._refined else record

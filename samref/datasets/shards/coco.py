@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from samref.datasets.shards.plan import REFINED, Plan, check_output, shard_of
 from samref.errors import DatasetError
 from samref.io.atomic import atomic_path
-from samref.io.json_stream import Element, ElementWriter, read_elements
+from samref.io.json_stream import Element, ElementWriter, open_for, read_elements, write_elements
 
 LISTS = ("images", "annotations")
 
@@ -35,7 +35,7 @@ def split_coco(source: Path, count: int, folder: Path) -> None:
         writers = []
         for k in range(count):
             path = stack.enter_context(atomic_path(folder / str(k) / f"{source.stem}.json"))
-            writers.append(ElementWriter(stack.enter_context(_open(path))))
+            writers.append(ElementWriter(stack.enter_context(open_for(path))))
         masks = [0] * count
         for element in read_elements(source, LISTS):
             if element.kind == "entry":
@@ -81,11 +81,7 @@ def merge_coco(plan: Plan, folder: Path, output: Path) -> Path:
             f"{len(missing)} of {plan.count} shards of {folder} are not refined yet: {', '.join(missing[:10])}; run "
             "the command that `samref shards split` printed again, which goes on from there"
         )
-    with atomic_path(target) as path, _open(path) as file:
-        writer = ElementWriter(file)
-        for element in _merged(source, paths, plan.count):
-            writer.write(element)
-        writer.close()
+    write_elements(target, _merged(source, paths, plan.count))
     return target
 
 
@@ -117,8 +113,3 @@ def _shard(element: Element, count: int) -> int:
 
 def _image(record: Any) -> Any:
     return record.get("image_id") if isinstance(record, dict) else None
-
-
-def _open(path: Path) -> TextIO:
-    # Half of a surrogate pair, which JSON can hold, comes out as an escape.
-    return path.open("w", encoding="utf-8", errors="backslashreplace")
