@@ -86,6 +86,7 @@ def _rows(folder: Path, count: int) -> list[dict[str, Any]]:
 def _row(count: int, how: str, run: _Cost, split: _Cost | None, merge: _Cost | None) -> dict[str, Any]:
     return {
         "masks": count,
+        "images": count // PER_IMAGE,
         "how": how,
         "wall, s": run.wall,
         "processor, ms a mask": 1e3 * run.processor / count,
