@@ -67,8 +67,8 @@ class Writer(Callback):
             return
         for image_id, kept in self.kept:
             self.masks.restore(image_id, kept)
-        for image_id, result in self.taken_up.results():
-            self.masks.restore(image_id, result.kept)  # type: ignore[arg-type]  # ids are words or numbers
+        for taken_up, result in self.taken_up.results():
+            self.masks.restore(taken_up, result.kept)  # type: ignore[arg-type]  # ids are words or numbers
         with noting_files() as self.closed:
             self.masks.close()
 
