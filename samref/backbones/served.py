@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.exchange import Exchange, Place
@@ -174,13 +175,12 @@ class ServedBackbone:
         parts = {field.name: getattr(prompts, field.name) for field in fields(prompts)}
         arrays = {name: np.ascontiguousarray(part) for name, part in parts.items() if part is not None}
         reply = self._call("decode", arrays, embedding.number, unpadded_only)
-        # Copies: the next request writes over what lies in the shared memory.
-        found = {name: torch.from_numpy(self._exchange.read(place).copy()) for name, place in reply.places.items()}
-        seen = found["low_res_logits"]
-        if seen.shape[2:] != self.mask_input_size:
-            found["low_res_logits"] = seen.new_zeros(*seen.shape[:2], *self.mask_input_size)
-            found["low_res_logits"][..., : seen.shape[2], : seen.shape[3]] = seen
-        return Candidates(**found)
+        found = {name: torch.from_numpy(self._exchange.read(place)) for name, place in reply.places.items()}
+        seen = found.pop("low_res_logits")
+        height, width = self.mask_input_size
+        # Copies, of the padding too: the next request writes over what lies in the shared memory.
+        padded = F.pad(seen, (0, width - seen.shape[3], 0, height - seen.shape[2]))
+        return Candidates(padded, **{name: part.clone() for name, part in found.items()})
 
     def to(self, *args: Any, **kwargs: Any) -> ServedBackbone:
         """Stays."""

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from samref.errors import InputError
@@ -82,8 +84,14 @@ def as_rle(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
 
 def encode_rle(mask: BoolArray) -> dict[str, Any]:
     """Compressed run lengths of an H x W mask, as JSON can hold them."""
-    rle = coco_mask.encode(np.asfortranarray(mask).view(np.uint8))
+    rle = coco_mask.encode(by_columns(mask))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def by_columns(mask: BoolArray) -> npt.NDArray[np.uint8]:
+    """An H x W mask as COCO's encoder reads it, column after column; OpenCV turns it several times as fast as numpy."""
+    pixels = mask.view(np.uint8)
+    return cv2.transpose(pixels).T if mask.size else np.asfortranarray(pixels)
 
 
 def run_lengths(mask: BoolArray) -> list[int]:

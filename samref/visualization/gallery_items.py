@@ -13,6 +13,7 @@ from pycocotools import mask as run_lengths
 
 from samref.errors import InputError
 from samref.geometry.masks import pair_iou, tight_box
+from samref.io.coco_masks import by_columns
 from samref.report.gallery import GalleryItem, Runs
 from samref.structures import EMPTY, BoolArray, Failure, FloatArray, Prompts, Refinement, Sample
 
@@ -213,7 +214,7 @@ def overlay(item: GalleryItem) -> npt.NDArray[np.uint8]:
 
 def encode_mask(mask: BoolArray) -> Runs:
     """An h x w mask as COCO's compressed run lengths."""
-    runs: Runs = run_lengths.encode(np.asfortranarray(mask.astype(np.uint8)))
+    runs: Runs = run_lengths.encode(by_columns(mask))
     return runs
 
 
