@@ -28,6 +28,9 @@ Note = tuple[int, str]
 # Files that a disk is given to sync at once: eight take it as long as two, one after another.
 AT_ONCE = 8
 
+# Masks and label maps are flat: without a filter they take less time and less room. Older OpenCV has no choice.
+FLAT = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
+
 _notes: ContextVar[dict[str, Note] | None] = ContextVar("notes", default=None)
 # Of `written_together`: temporary paths, with those that they get.
 _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("waiting", default=None)
@@ -165,9 +168,11 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def write_png(path: Path, image: npt.NDArray[Any]) -> None:
-    """Writes a gray (H x W) or RGB (H x W x 3) uint8 array as PNG atomically."""
-    bgr = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
-    done, data = cv2.imencode(".png", bgr)
+    """Writes a gray (H x W) or RGB (H x W x 3) uint8 array as PNG atomically; a gray one is a mask, or labels."""
+    if image.ndim == 3:
+        done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
+    else:
+        done, data = cv2.imencode(".png", image, FLAT)
     if not done:
         raise InputError(f"cannot encode {path}: array of shape {image.shape} and dtype {image.dtype}")
     write_bytes(path, data.tobytes())

@@ -70,28 +70,37 @@ class Clean:
         mask, before = refined[inside], coarse[inside]
         # Holes first: a crumb that is removed would widen the hole that it lies in.
         # The background around the box is no hole.
-        holes, areas = _connected(np.pad(~mask, 1, constant_values=True))
-        pinholes = areas < self.pinhole
-        pinholes[[0, holes[0, 0]]] = False
-        if pinholes.any():
-            holes = holes[1:-1, 1:-1]
-            pinholes[holes[~mask & ~before]] = False
-            mask = mask | pinholes[holes]
-        parts, areas = _connected(mask)
-        crumbs = areas < min(self.crumb, LARGEST_SHARE * areas.max())
-        crumbs[0] = False
-        if crumbs.any():
-            if not is_box_like(coarse):
-                crumbs[parts[mask & before]] = False
-            mask = mask & ~crumbs[parts]
+        found = _parts(np.pad(~mask, 1, constant_values=True))
+        if found is not None:
+            holes, areas = found
+            pinholes = areas < self.pinhole
+            pinholes[[0, holes[0, 0]]] = False
+            if pinholes.any():
+                holes = holes[1:-1, 1:-1]
+                pinholes[holes[~mask & ~before]] = False
+                mask = mask | pinholes[holes]
+        found = _parts(mask)
+        if found is not None:
+            parts, areas = found
+            crumbs = areas < min(self.crumb, LARGEST_SHARE * areas.max())
+            crumbs[0] = False
+            if crumbs.any():
+                if not is_box_like(coarse):
+                    crumbs[parts[mask & before]] = False
+                mask = mask & ~crumbs[parts]
         cleaned = refined.copy()
         cleaned[inside] = mask
         return cleaned
 
 
-def _connected(mask: BoolArray) -> tuple[npt.NDArray[np.int32], IntArray]:
-    """Labels of the connected parts of an h x w mask, and their areas; label 0 is all else and has the area 0."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+def _parts(mask: BoolArray) -> tuple[npt.NDArray[np.int32], IntArray] | None:
+    """Labels of the connected parts of an h x w mask, and their areas, if there are several.
+
+    Label 0 is all else and has the area 0.
+    """
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    if count <= 2:
+        return None
+    areas = np.bincount(labels.reshape(-1))
     areas[0] = 0
     return np.asarray(labels, dtype=np.int32), areas

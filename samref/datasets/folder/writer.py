@@ -57,12 +57,13 @@ class FolderWriter(MaskWriter):
     def write(self, sample: Sample, refinement: Refinement) -> None:
         """Writes one image's mask files."""
         coarse = Path(sample.meta["masks_folder"])
+        forbidden = os.path.join(os.path.realpath(coarse), "")
         for name in sample.meta["all_files"]:
             rows = rows_of(sample, name)
             source, target = coarse / name, self.output / name
-            if os.path.realpath(target).startswith(os.path.join(os.path.realpath(coarse), "")):
+            if os.path.realpath(target).startswith(forbidden):
                 raise InputError(f"{printable(target)} is among the coarse masks; choose another dataset.output")
-            if np.array_equal(sample.masks[rows], refinement.masks[rows]):
+            if all(np.array_equal(sample.masks[row], refinement.masks[row]) for row in rows):
                 copy_file(source, target)
             elif sample.meta["labels"][rows[0]] is None:
                 mask = reduced(refinement.masks[rows[0]], sample.meta["sizes"].get(name, sample.original_size))
