@@ -14,8 +14,8 @@ import torch
 from benchmarks.random_models import RandomModel, random_model
 from benchmarks.results import FOLDER, publish
 from benchmarks.rounds import seconds_in_turns
+from samref.backbones.device import resolve_device
 from samref.backbones.fast.encoder import PRECISIONS
-from samref.backbones.sam_backbone import resolve_device
 from samref.structures import Prompts
 
 TITLE = (

@@ -23,10 +23,11 @@ from benchmarks.host import MODES, WARM, make_folder
 from benchmarks.random_models import OfSegmentAnything
 from benchmarks.results import FOLDER, publish
 from benchmarks.rounds import seconds_in_turns
+from samref.backbones.device import resolve_device
 from samref.backbones.encoding import AT_ONCE
 from samref.backbones.fast.encoder import PRECISIONS
 from samref.backbones.open import open_backbone
-from samref.backbones.sam_backbone import SamBackbone, resolve_device
+from samref.backbones.sam_backbone import SamBackbone
 from samref.backbones.served import Reply, Request, Server
 from samref.config.compose import compose_config, compose_options
 from samref.engine import runner

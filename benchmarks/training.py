@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.results import FOLDER, publish
+from samref.backbones.device import resolve_device
 from samref.backbones.open import build_backbone
-from samref.backbones.sam_backbone import resolve_device
 from samref.config.compose import build, compose_config
 from samref.training.networks.network import SEMANTIC, Network
 

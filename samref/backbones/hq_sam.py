@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from samref.backbones.device import resolve_device
 from samref.backbones.fast.decoder import HqMaskDecoder, hq_features
 from samref.backbones.fast.modules import hq_sam_modules
-from samref.backbones.sam_backbone import SamBackbone, resolve_device
+from samref.backbones.sam_backbone import SamBackbone
 from samref.config.paths import InputFile
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from samref.backbones.device import resolve_device
 from samref.backbones.fast.modules import mobile_sam_modules
-from samref.backbones.sam_backbone import SamBackbone, resolve_device
+from samref.backbones.sam_backbone import SamBackbone
 from samref.config.paths import InputFile
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, open_dict
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache import CachedBackbone, EmbeddingStore, embeddings_folder
-from samref.backbones.sam_backbone import resolve_device
+from samref.backbones.device import resolve_device
 from samref.config.compose import build, compose_config
 from samref.config.shipped import config_dir
 from samref.config.validate import kind_problems, raise_all, written_kinds

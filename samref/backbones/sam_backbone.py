@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from samref.backbones.checks import check_image, check_prompts
 from samref.backbones.fast.decoder import MASKS, Extent, MaskDecoder, predict_iou
 from samref.backbones.fast.encoder import Encoder, fast_encoder
 from samref.backbones.fast.prompt_tokens import prompt_tokens
@@ -21,7 +22,6 @@ from samref.backbones.fast.resampling import resized
 from samref.backbones.fast.two_way_transformer import SharedImage
 from samref.backbones.memory import in_fitting_groups
 from samref.backbones.weights.loading import load_checkpoint
-from samref.errors import ConfigError, InputError
 from samref.geometry.frames import resized_size, scale_coords
 from samref.structures import Candidates, Embedding, Prompts
 
@@ -334,49 +334,3 @@ def unpadded_extent(input_size: tuple[int, int], img_size: int, grid: tuple[int,
             for length, cells in zip(input_size, grid, strict=True)
         )
     )
-
-
-def resolve_device(device: str) -> torch.device:
-    """The device an option names; `auto` is CUDA where there is one, else the CPU.
-
-    Raises:
-        ConfigError: for a name torch does not know, or a device this machine does not have.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"backbone.device is {device!r}; expected auto, cpu, cuda or cuda:N") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"backbone.device is {device!r} but this machine has {torch.cuda.device_count()} CUDA devices; "
-            "use backbone.device=cpu or auto"
-        )
-    return found
-
-
-def check_image(image: Any) -> None:
-    """Raises `InputError` unless `image` is H x W x 3 uint8 and not empty."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        found = getattr(image, "dtype", type(image).__name__)
-        raise InputError(f"image is {found}; expected a uint8 array of shape (H, W, 3), RGB")
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise InputError(f"image has shape {image.shape}; expected (H, W, 3), RGB, with at least one pixel")
-
-
-def check_prompts(prompts: Prompts, mask_input_size: tuple[int, int]) -> None:
-    """Raises `InputError` unless the parts of `prompts` fit each other and the logit grid."""
-    count = len(prompts)
-    points, labels = prompts.point_coords, prompts.point_labels
-    if (points is None) != (labels is None):
-        raise InputError("point_coords and point_labels must be given together")
-    expected = {
-        "point_coords": (points, (count, None if points is None else points.shape[1], 2)),
-        "point_labels": (labels, (count, None if points is None else points.shape[1])),
-        "boxes": (prompts.boxes, (count, 4)),
-        "mask_input": (prompts.mask_input, (count, 1, *mask_input_size)),
-    }
-    for name, (array, shape) in expected.items():
-        if array is not None and array.shape != shape:
-            raise InputError(f"{name} has shape {array.shape}; expected {shape} for {count} prompts")

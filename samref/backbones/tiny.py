@@ -9,9 +9,10 @@ import segment_anything
 import torch
 from torch import nn
 
+from samref.backbones.device import resolve_device
 from samref.backbones.fast.modules import import_hq
 from samref.backbones.hq_sam import HqSamBackbone
-from samref.backbones.sam_backbone import SamBackbone, SamModules, resolve_device
+from samref.backbones.sam_backbone import SamBackbone, SamModules
 
 CHANNELS = 32
 PATCH = 8

@@ -46,7 +46,7 @@ def main(words: Sequence[str]) -> int:
     if found:
         raise ConfigError("; ".join(found))
     print(f"loading {options.model} ...", flush=True)
-    from samref.backbones.sam_backbone import resolve_device
+    from samref.backbones.device import resolve_device
     from samref.training.predictors import predictor_of
 
     device = resolve_device(options.device)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from samref.backbones.sam_backbone import resolve_device
+from samref.backbones.device import resolve_device
 from samref.errors import ConfigError, WeightsError
 from samref.refiners.settling import blank_logits, refine_each
 from samref.stopwatch import Stopwatch

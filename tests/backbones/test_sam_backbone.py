@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from benchmarks.plain import predictor_of
 from samref.backbones.backbone import Backbone
-from samref.backbones.sam_backbone import resolve_device
 from samref.backbones.tiny import TinySam
-from samref.errors import ConfigError, InputError
+from samref.errors import InputError
 from samref.structures import Prompts
 from tests.backbones.prompting import (
     COMBINATIONS,
@@ -174,12 +173,3 @@ def test_prompts_that_do_not_fit_are_named(tiny, embedding):
         tiny.decode(embedding, Prompts(point_coords=points))
     with pytest.raises(InputError, match=r"point_labels has shape \(2, 3\)"):
         tiny.decode(embedding, Prompts(points, np.ones((2, 3), np.int64)))
-
-
-def test_devices():
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ConfigError, match=r"'gpu'.*auto, cpu"):
-        resolve_device("gpu")
-    with pytest.raises(ConfigError, match="cuda:99"):
-        resolve_device("cuda:99")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from samref.backbones.backbone import Backbone
 from samref.backbones.cache.entry import Tensors, embedding_key
-from samref.backbones.sam_backbone import check_image
+from samref.backbones.checks import check_image
 from samref.backbones.weights.checkpoint import content_sha256
 from samref.errors import ConfigError
 from samref.geometry.frames import resized_size

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from samref.backbones.device import resolve_device
 from samref.backbones.fast.decoder import MaskDecoder
 from samref.backbones.hf.families import Family
 from samref.backbones.hf.opening import Opened, open_model
 from samref.backbones.hf.views import IouHead, mask_decoder_view, prompt_encoder_view
-from samref.backbones.sam_backbone import SamBackbone, SamModules, resolve_device
+from samref.backbones.sam_backbone import SamBackbone, SamModules
 from samref.backbones.weights.hub_models import hub_name
 from samref.config.paths import InputModel
 from samref.structures import Embedding, Prompts

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from samref.backbones.sam_backbone import resolve_device
+from samref.backbones.device import resolve_device
 from samref.backbones.weights.by_hand import BPR as FAMILY
 from samref.backbones.weights.by_hand import find_by_hand, read_for
 from samref.backbones.weights.checkpoint import StateDict, load_strictly

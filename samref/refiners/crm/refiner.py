@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from samref.backbones.sam_backbone import resolve_device
+from samref.backbones.device import resolve_device
 from samref.backbones.weights.by_hand import CRM as FAMILY
 from samref.backbones.weights.by_hand import HAND_FETCHED, find_by_hand, read_for, show_terms
 from samref.backbones.weights.checkpoint import load_strictly

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samref.backbones.sam_backbone import resolve_device
+from samref.backbones.device import resolve_device
 from samref.backbones.weights.by_hand import HAND_FETCHED, SEGREFINER, find_by_hand, read_for
 from samref.backbones.weights.checkpoint import file_sha256, load_strictly
 from samref.errors import ConfigError

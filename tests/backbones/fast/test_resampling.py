@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from samref.backbones.device import resolve_device
 from samref.backbones.fast.resampling import resized
-from samref.backbones.sam_backbone import resolve_device
 
 SIDES = st.integers(1, 90)
 
