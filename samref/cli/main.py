@@ -23,6 +23,7 @@ COMMANDS = {
     "app": ("samref.cli.app:main", "a page to try it on a photo of yours"),
     "tables": ("samref.cli.report:tables", "the paper's tables: paper, ours, difference, command"),
     "figures": ("samref.cli.report:figures", "the paper's plots"),
+    "dashboard": ("samref.cli.dashboard:main", "a sweep's metrics as a saved view on Weights & Biases"),
     "illustrate": ("samref.cli.illustrate:main", "the paper's explanatory figures, drawn of your own image and mask"),
     "pictures": ("samref.cli.pictures:main", "what several runs made of the same masks, side by side"),
     "weights": ("samref.cli.weights:main", "fetch, list and verify published weights"),
