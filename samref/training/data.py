@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from samref.datasets.datamodule import SampleDataModule
 from samref.datasets.loader import Samples
 from samref.errors import DatasetError, InputError
 from samref.structures import Failure, Sample
 from samref.training.augmentation import Augmentation
+from samref.training.kept import Memory
 from samref.training.targets import Classes, target_of
 
 Batch = tuple[list[Tensor], list[Any]]
@@ -79,6 +80,7 @@ class TrainingImages(Dataset[Any]):
         if not places:
             raise DatasetError("there is no image to train on; choose another dataset.split, or other masks")
         self.places, self.classes, self.augmentation, self.seed = places, classes, augmentation, seed
+        self._memory: Memory[tuple[Tensor, Any]] = Memory()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -87,14 +89,18 @@ class TrainingImages(Dataset[Any]):
         """An image and its target; what is wrong with its files as a value, which worker processes hand on whole."""
         place, draw = drawn
         try:
-            sample = self._sample(place)
-            target = target_of(sample, self.classes)
+            # Processes that read ahead would keep the same images each.
+            read = self._read(place) if get_worker_info() else self._memory.get(place, lambda: self._read(place))
         except InputError as error:
             return error
-        image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self.seed * PRIME + draw) % 2**63)
-            return self.augmentation(image, target)
+            return self.augmentation(*read)
+
+    def _read(self, place: int) -> tuple[Tensor, Any]:
+        sample = self._sample(place)
+        image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
+        return image, target_of(sample, self.classes)
 
     def _sample(self, place: int) -> Sample:
         """The sample of a place, or with `on_error=skip` the next one that can be read."""

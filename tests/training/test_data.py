@@ -17,7 +17,7 @@ class Maps:
     """A data set of label maps; images whose index is in `bad` cannot be read."""
 
     def __init__(self, bad=()):
-        self.bad = bad
+        self.bad, self.read = bad, []
 
     def __len__(self):
         return 5
@@ -26,6 +26,7 @@ class Maps:
         return index
 
     def __getitem__(self, index):
+        self.read.append(index)
         if index in self.bad:
             raise InputError(f"file {index} is broken")
         image = np.full((12, 16, 3), index, np.uint8)
@@ -61,6 +62,13 @@ def test_the_same_draw_is_the_same_picture():
     assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
     shapes = {tuple(images(Augmentation((0.5, 1.5), None, 0))[2, k][0].shape) for k in range(6)}
     assert len(shapes) > 2
+
+
+def test_files_are_read_once_where_memory_has_room():
+    drawn = images()
+    first, second = drawn[2, 0], drawn[2, 5]
+    assert torch.equal(first[0], second[0])
+    assert drawn.places[0][0].dataset.read == [2]
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_none_at_all_is_an_error():

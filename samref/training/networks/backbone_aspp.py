@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from samref.backbones.backbone import Backbone
 from samref.config.paths import InputFile
+from samref.training.kept import Memory
 from samref.training.networks.network import SEMANTIC, Network, label_loss
 from samref.training.networks.weights import start_from
 
@@ -23,7 +27,7 @@ class BackboneAspp(Network):
     """Parallel dilated convolutions on image embeddings.
 
     The backbone is frozen: an image is encoded once, by the run's cache, and a step trains the head alone. Embeddings
-    are mirrored in place of images, so that augmentation costs no encoding.
+    stay in memory, of some hundred images. They are mirrored in place of images: augmentation costs no encoding.
     """
 
     kind = SEMANTIC
@@ -52,6 +56,7 @@ class BackboneAspp(Network):
         super().__init__()
         self.backbone: Any = backbone
         self.flip = flip
+        self._memory: Memory[Tensor] = Memory()
         self.reduce = _block(self._channels(), width, 1, 1)
         self.branches = nn.ModuleList(_block(width, width, 3, dilation) for dilation in dilations)
         self.classify = nn.Sequential(
@@ -83,15 +88,20 @@ class BackboneAspp(Network):
 
     def _features(self, image: Tensor) -> Tensor:
         """1 x channels x h x w, the part of the embedding that the image covers."""
+        pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
+        key = (pixels.shape, hashlib.blake2b(pixels.data, digest_size=20).digest())
+        return self._memory.get(key, lambda: self._encoded(image.device, pixels))
+
+    def _encoded(self, device: torch.device, pixels: npt.NDArray[np.uint8]) -> Tensor:
         # In full precision whatever the trainer's: embeddings are the run's, and are kept.
-        with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            embedding = self.backbone.encode(image.permute(1, 2, 0).contiguous().cpu().numpy())
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            embedding = self.backbone.encode(pixels)
         height, width = (
             max(1, math.ceil(side * cells / self.backbone.img_size))
             for side, cells in zip(embedding.input_size, self.backbone.embedding_size, strict=True)
         )
-        features: Tensor = embedding.features[:, :, :height, :width]
-        return features
+        covered: Tensor = embedding.features[:, :, :height, :width].contiguous()
+        return covered
 
     def _scores(self, features: Tensor) -> Tensor:
         reduced = self.reduce(features)
