@@ -26,6 +26,7 @@ def pytest_collection_finish():
     """What the imports and the collection have made stays: no collection of garbage goes through it again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +31,19 @@ def outline(mask: BoolArray, limit: int = MAX_PATH_BYTES) -> str:
     rings = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
     rings.sort(key=len, reverse=True)
     fitting = rings[: limit // len("M0 0L0 0L0 0Z")]
+    words = _coordinates(max(mask.shape))
     for tolerance in TOLERANCES if len(fitting) == len(rings) else TOLERANCES[-1:]:
-        parts = [_ring(ring, tolerance) for ring in fitting]
-        lengths = np.cumsum([len(part) for part in parts])
-        if not parts or lengths[-1] <= limit:
+        parts: list[str] = []
+        length = 0
+        for ring in fitting:
+            part = _ring(ring, tolerance, words)
+            length += len(part)
+            if length > limit:
+                break
+            parts.append(part)
+        else:
             break
-    return "".join(parts[: np.searchsorted(lengths, limit, side="right")])
+    return "".join(parts)
 
 
 def shortened(value: float) -> str:
@@ -46,9 +55,17 @@ def shortened(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _ring(ring: npt.NDArray[np.float64], tolerance: float) -> str:
+# The corners of an outline lie halfway between pixels: to look up their few coordinates is faster than to write each.
+@lru_cache(maxsize=8)
+def _coordinates(longest: int) -> list[str]:
+    """How 0, 0.5, 1 and so on are written, up to the longest side of a mask."""
+    return [shortened(half / 2) for half in range(2 * longest + 1)]
+
+
+def _ring(ring: npt.NDArray[np.float64], tolerance: float, words: list[str]) -> str:
     corners = cv2.approxPolyDP(ring[:-1].astype(np.float32), tolerance, closed=True)[:, 0]
     if len(corners) < 3:
         corners = ring[:-1]
     # From padded pixel centers to picture px, where pixel 0 is centered at a half.
-    return "M" + "L".join(f"{shortened(x)} {shortened(y)}" for y, x in corners - 0.5) + "Z"
+    halves = (2 * corners - 1).astype(int).tolist()
+    return "M" + "L".join([f"{words[x]} {words[y]}" for y, x in halves]) + "Z"

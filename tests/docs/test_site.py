@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a browser fetches by itself; links that a reader may follow are free.
 FETCHED = re.compile(r"""<(?:script|img|iframe)[^>]+src=["']?(https?:[^"' >]+)|<link[^>]+href=["']?(https?:[^"' >]+)""")
 
+# Built once: the test run's processes take tests in turn.
+pytestmark = pytest.mark.xdist_group("site")
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):

@@ -11,6 +11,9 @@ from samref.report.gallery import Heading, write_gallery
 from tests.factories import make_davis585
 from tests.integration.pages import until, watched
 
+# One browser: the test run's processes take tests in turn.
+pytestmark = pytest.mark.xdist_group("browser_gallery")
+
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):

@@ -14,6 +14,9 @@ from samref.cli.page.server import PageServer
 from tests.factories import make_folder, photo, save_mask
 from tests.integration.pages import until, watched
 
+# One browser and one server: the test run's processes take tests in turn.
+pytestmark = pytest.mark.xdist_group("browser_page")
+
 
 @pytest.fixture(scope="module")
 def address():
