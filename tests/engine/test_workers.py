@@ -28,6 +28,8 @@ from tests.factories import blob, make_folder, photo
 from tests.factories_benchmarks import make_coco
 from tests.robustness.undisturbed import contents, folder_config, run
 
+# The first of them starts a process that imports PyTorch, from which all later workers are forked.
+pytestmark = pytest.mark.xdist_group("workers")
 SIZE = (60, 90)
 
 

@@ -44,14 +44,18 @@ QUIET = (
     "callbacks.progress=false", "callbacks.gallery=0", "save_masks=true",
 )  # fmt: skip
 
+_warm = set()
+
 
 def configured(data, verdict):
     """A function that gives the configuration of runs whose results go to a folder."""
     cfg = compose_config(
         [*data.overrides, *QUIET, f"verdict.enabled={verdict}", f"paths.outputs={data.root.parent}/warm"]
     )
-    # Loads what runs share, which children of this process then have.
-    runner.run(cfg)
+    # Loads what runs of such data share, which children of this process then have.
+    if type(data) not in _warm:
+        runner.run(cfg)
+        _warm.add(type(data))
 
     def into(folder):
         own = deepcopy(cfg)

@@ -112,12 +112,12 @@ def small_network(part, backbone, classes, images=None):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Runs a job in the folder of its data set; reports go below `run.base / outputs`."""
+    """Runs a job in the folder of its data set; reports go below `run.base / "outputs"`, where each is made once."""
     base = tmp_path_factory.mktemp("experiments")
     made = {}
 
-    def go(job, outputs):
-        cfg = compose_config([*job, *SMALL, f"paths.outputs={base / outputs}"])
+    def go(job):
+        cfg = compose_config([*job, *SMALL, f"paths.outputs={base / 'outputs'}"])
         dataset = cfg.hydra_choices.dataset
         if dataset not in made:
             made[dataset] = base / dataset
@@ -155,7 +155,7 @@ def test_every_experiment_says_how_it_is_run():
 def test_the_commands_of_an_experiment_run(experiment, words, run):
     jobs = jobs_of(words)
     assert f"+experiment={experiment}" in words
-    report = run(jobs[0], "headers")
+    report = run(jobs[0])
     choices = report["config"]["hydra_choices"]
     for part in ("trained",) if "network" in choices else ("coarse", "refined"):
         assert METRICS[choices["dataset"]] <= set(report["metrics"][part])
@@ -174,8 +174,8 @@ def test_the_commands_of_a_table_fill_its_rows(table, run):
             seen.add(kind)
             shown.append(row)
             for job in jobs_of(words):
-                run(job, "tables")
-    runs, problems = read_runs(find_reports([run.base / "tables"]))
+                run(job)
+    runs, problems = read_runs(find_reports([run.base / "outputs"]))
     assert not problems
     for measured in compare(table, runs):
         if measured.row in shown:

@@ -78,15 +78,15 @@ def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(tmp_path
 
 
 def test_a_killed_run_of_other_refiners_goes_on_with_the_same_draws(tmp_path):
-    names = [f"image{k}" for k in range(8)]
+    names = [f"image{k}" for k in range(5)]
     data = make_folder(tmp_path / "data", names=names, size=(40, 56))
     options = best_of_all(tmp_path / "weights")
     undisturbed = runner.run(config(tmp_path, data, "undisturbed", *options))
     cfg = config(tmp_path, data, "killed", *options)
-    start_and_kill(cfg, tmp_path / "killed", after=3)
-    assert 3 <= len(masks(tmp_path / "killed")) < len(names), "the kill must have come in the middle"
+    start_and_kill(cfg, tmp_path / "killed", after=2)
+    assert 2 <= len(masks(tmp_path / "killed")) < len(names), "the kill must have come in the middle"
     report = runner.run(cfg)
-    assert report["taken_up"] >= 2
+    assert report["taken_up"] >= 1
     assert files(tmp_path / "killed") == files(tmp_path / "undisturbed")
     assert report["origins"] == undisturbed["origins"]
     samples = [Path(r["folder"], "samples.csv").read_text() for r in (report, undisturbed)]

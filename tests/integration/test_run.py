@@ -89,6 +89,7 @@ def test_an_unfinished_job_is_run(run, tmp_path):
     assert run()["metrics"] == report["metrics"]
 
 
+@pytest.mark.xdist_group("workers")
 def test_results_do_not_depend_on_chunks_workers_or_repetition(run):
     first = run()["metrics"]
     assert run("refiner.chunk_size=1", "force=true")["metrics"] == first
