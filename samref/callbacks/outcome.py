@@ -35,7 +35,7 @@ class Outcome:
     measured: Measured | None = None
     files: dict[str, dict[str, Note]] = field(default_factory=dict)
     kept: Any = None
-    row: Canvas | None = None
+    row: Sequence[Canvas] | None = None
     numbers: dict[int, Mapping[str, float]] | None = None
     offers: Sequence[Offer] = ()
     statistics: RunStatistics | None = None

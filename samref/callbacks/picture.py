@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from samref.callbacks.steps import Draw, draw_row
 from samref.callbacks.taken_up import TakenUp
 from samref.errors import ConfigError
 from samref.io.atomic import write_png
-from samref.visualization.drawing import Canvas, stack_rows
+from samref.visualization.drawing import Canvas, stack_table
 
 
 class Picture(Callback):
@@ -32,7 +32,7 @@ class Picture(Callback):
             raise ConfigError(f"callbacks.picture.count is {count}; expected how many images it shows, or no picture")
         self.path, self.count, self.taken_up = folder / "picture.png", count, taken_up or TakenUp()
         self.image_step = Draw(count)
-        self.rows: dict[Hashable, Canvas] = {}
+        self.rows: dict[Hashable, Sequence[Canvas]] = {}
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int, loader: int = 0
@@ -50,11 +50,11 @@ class Picture(Callback):
             return
         rows = list(islice(self._first_rows(), self.count))
         if rows:
-            write_png(self.path, stack_rows(rows))
+            write_png(self.path, stack_table(rows))
 
     on_predict_end = on_test_end
 
-    def _first_rows(self) -> Iterator[Canvas]:
+    def _first_rows(self) -> Iterator[Sequence[Canvas]]:
         earlier = set(self.taken_up.images)
         for image_id in self.taken_up.wanted or self.rows:
             if image_id in self.rows:

@@ -24,7 +24,7 @@ from samref.visualization.gallery_items import failed_item, make_gallery_item, m
 
 # Kinds of files that a run may write of an image.
 MASKS, CANDIDATES = "masks", "candidates"
-PANEL_HEIGHT = 240
+PANEL_HEIGHT = 480  # px, 4 cm in print
 LONGEST_NAME = 100  # bytes; file systems allow 255, and a suffix follows
 DEEPEST = 4
 _PLAIN = re.compile(r"[\w\-+=][\w.\-+= ]*")
@@ -151,12 +151,12 @@ def ranked_by(numbers: Mapping[str, float], flag: str, score: float | None) -> M
     return numbers if flag != KEPT or score is None else {**numbers, "kept": score}
 
 
-def draw_row(sample: Sample, refinement: Refinement) -> Canvas:
-    """Coarse | refined | truth (where there is one) of one image, with captions: h x w x 3 uint8 RGB."""
-    panels = [("coarse", sample.masks), ("refined", refinement.masks)]
+def draw_row(sample: Sample, refinement: Refinement) -> list[Canvas]:
+    """Coarse, refined and true masks (where there are any) of one image, with captions: h x w x 3 uint8 RGB each."""
+    panels = [(f"{sample.image_id}: coarse", sample.masks), ("refined", refinement.masks)]
     if sample.truth is not None:
         panels.append(("truth", sample.truth))
-    return np.hstack([_panel(sample.image, masks, caption) for caption, masks in panels])
+    return [_panel(sample.image, masks, caption) for caption, masks in panels]
 
 
 def _panel(image: Canvas, masks: BoolArray, caption: str) -> Canvas:

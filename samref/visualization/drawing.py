@@ -56,7 +56,9 @@ class View:
     def masks(self, masks: BoolArray) -> BoolArray:
         """N x H x W masks of the image, as N x h x w."""
         size = self.picture.shape[1], self.picture.shape[0]
-        shown = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks]
+        # Enlarged, the steps of pixels would be what is seen of an outline.
+        interpolation = cv2.INTER_LINEAR if min(self.scale) > 1 else cv2.INTER_NEAREST
+        shown = [cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=interpolation) > 127 for mask in masks]
         return np.array(shown, dtype=bool).reshape(-1, size[1], size[0])
 
     def point(self, x: float, y: float) -> tuple[int, int]:
@@ -186,8 +188,20 @@ def captioned(canvas: Canvas, caption: str, strong: bool = False) -> Canvas:
     return framed
 
 
+def stack_table(rows: Sequence[Sequence[Canvas]]) -> Canvas:
+    """Rows of pictures below each other, each column as wide and each row as high as its largest picture, on white."""
+    columns = max(map(len, rows))
+    widths = [max((row[k].shape[1] for row in rows if k < len(row)), default=0) for k in range(columns)]
+    return stack_rows([np.hstack([_filled(*cell, row) for cell in zip(row, widths, strict=False)]) for row in rows])
+
+
 def stack_rows(rows: Sequence[Canvas]) -> Canvas:
     """Rows of unequal width below each other, on white."""
     width = max(row.shape[1] for row in rows)
-    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER) for row in rows]
-    return np.vstack(padded)
+    return np.vstack([_filled(row, width, [row]) for row in rows])
+
+
+def _filled(canvas: Canvas, width: int, row: Sequence[Canvas]) -> Canvas:
+    """A picture on white, up to a width and to the height of its row."""
+    room = max(one.shape[0] for one in row) - canvas.shape[0], width - canvas.shape[1]
+    return np.pad(canvas, ((0, room[0]), (0, room[1]), (0, 0)), constant_values=PAPER)

@@ -16,6 +16,7 @@ from samref.visualization.drawing import (
     captioned,
     outlined,
     stack_rows,
+    stack_table,
     with_box,
     with_heat,
     with_points,
@@ -89,6 +90,24 @@ def test_a_caption_adds_a_strip_and_never_widens_the_picture(caption):
     assert (framed[:CAPTION_HEIGHT, :80] < 200).any()
     assert (framed[CAPTION_HEIGHT:-GAP, :-GAP] == GRAY).all()
     assert (captioned(GRAY, caption, strong=True)[CAPTION_HEIGHT:-GAP, :-GAP] != GRAY).any()
+
+
+def test_pictures_of_a_table_stand_in_columns():
+    wide, low = np.full((50, 100, 3), 7, np.uint8), np.full((30, 60, 3), 9, np.uint8)
+    table = stack_table([[GRAY, wide], [low, GRAY[:, :40], GRAY]])
+    assert table.shape == (100, 80 + 100 + 80, 3)
+    assert (table[:50, 80:180] == 7).all() and (table[50:80, :60] == 9).all()
+    assert (table[50:, 80:120] == GRAY[:, :40]).all() and (table[50:, 180:] == GRAY).all()
+    for empty in (table[:50, 180:], table[80:, :80], table[50:, 60:80], table[50:, 120:180]):
+        assert (empty == 255).all()
+
+
+def test_an_enlarged_outline_has_no_steps_of_pixels():
+    image, mask = np.zeros((16, 16, 3), np.uint8), np.tri(16, dtype=bool)
+    view = View.of(image, 160)
+    enlarged = view.masks(mask[None])[0]
+    steps = np.abs(np.diff(enlarged.argmin(axis=1)[10:-10]))
+    assert steps.max() < 10
 
 
 def test_rows_of_unequal_width_stand_on_white():
