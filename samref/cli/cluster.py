@@ -28,12 +28,12 @@ def cluster_problem(error: Exception) -> str | None:
 def _advice(reason: str) -> str:
     lowered = reason.lower()
     if "generic resource" in lowered or "gres" in lowered:
-        return "where nodes have no GPU, hydra/launcher=slurm_cpu asks for none"
+        return "where nodes have no GPU, hydra/launcher=slurm_cpu requests none"
     if "partition" in lowered:
         return "hydra.launcher.partition=NAME is one that `sinfo` lists"
     if "memory" in lowered:
         return "hydra.launcher.mem_gb=N is what one node has, see `sinfo -N -l`"
-    return "hydra.launcher.KEY=VALUE changes what is asked for, and conf/hydra/launcher/slurm.yaml lists the keys"
+    return "hydra.launcher.KEY=VALUE changes what is requested, and conf/hydra/launcher/slurm.yaml lists the keys"
 
 
 def _log(text: str) -> str:

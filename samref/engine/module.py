@@ -96,7 +96,7 @@ class RefinementModule(LightningModule):
     def test_step(  # type: ignore[override]  # Lightning hands on to callbacks whatever comes out
         self, batch: Sample | Failure | Idle | Ticket, batch_idx: int
     ) -> Outcome:
-        """Refines one image, here or with a worker that asks for what the model makes of it."""
+        """Refines one image, here or with a worker that requests what the model makes of it."""
         if isinstance(batch, Ticket):
             assert self.workers is not None
             return self.workers.outcome(batch)

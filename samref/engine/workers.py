@@ -33,7 +33,7 @@ from samref.refiners.samrefiner import SAMRefiner
 AHEAD = 1
 # Images behind the one whose turn it is that may be begun, for each worker: a slow image holds up no other until then.
 SPREAD = 4
-# Seconds that a process that was told to end is given for it.
+# Seconds that a process has to end.
 PATIENCE = 2.0
 # Workers forked from this process would inherit locks of OpenCV's and OpenMP's threads and hang. So another process,
 # which has never used any, imports this module once and forks all of them.
@@ -60,7 +60,7 @@ class Ticket:
 
 
 def worker_count(wanted: int | str, device: torch.device) -> int:
-    """How many processes an option asks for.
+    """How many processes an option means.
 
     Args:
         wanted: a number, or `auto`: beside an accelerator one for each core but one, up to `MOST`; none beside a model

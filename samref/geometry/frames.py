@@ -3,7 +3,7 @@
 A frame is an (h, w) size. The model frame is a square, `img_size` a side, and masks are on a grid that covers it. There
 are two ways into it. *Padded* (SAM, HQ-SAM, MobileSAM): the image is resized so that its longest side is `img_size`,
 and padded at right and bottom. *Stretched* (SAM 2, SAM 3, EdgeTAM): it is resized to the square itself, so that each
-axis has a scale of its own. All that follows asks for the resized size alone, and knows no third case.
+axis has a scale of its own. All that follows needs the resized size alone, and knows no third case.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from samref.io.manifest import Stamp
 
 
 class Entries(Sequence[Any]):
-    """The entries of a list, in its order; each is parsed whenever it is asked for."""
+    """The entries of a list, in its order; each is parsed whenever it is read."""
 
     def __init__(self, path: Path, stamp: Stamp | None) -> None:
         """Starts with none.

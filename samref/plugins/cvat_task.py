@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("host", help="address of the server, as https://app.cvat.ai")
     parser.add_argument("task", type=int, help="number of the task")
-    parser.add_argument("--user", help=f"who logs in; the password is asked for, or taken from {PASSWORD}")
+    parser.add_argument("--user", help=f"who logs in; the password is prompted for, or taken from {PASSWORD}")
     parser.add_argument("--backbone", default="mobile_sam", help="mobile_sam, vit_b, vit_l, vit_h, ...")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--tolerance", type=float, default=0.0, help="px by which outlines may deviate; 0: none")

@@ -46,7 +46,7 @@ class Recipe:
         coarse_weight: the coarse mask's share of the vote, in [0, 0.5); from 0.5 on it would always win.
         edges: whether the result must have more edge support than the coarse mask.
         keep: whether the coarse masks stay as they are.
-        min_overlap: IoU that result and coarse mask must have, in [0, 1); 0 asks for none. Where the coarse masks of a
+        min_overlap: IoU that result and coarse mask must have, in [0, 1); 0 demands none. Where the coarse masks of a
             data set are good, a result that departs from one of them is of something else.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How well a score tells the quality of masks: mean IoU of the masks of each range of scores."""
+"""How well a score predicts the quality of masks: mean IoU of the masks of each range of scores."""
 
 from __future__ import annotations
 

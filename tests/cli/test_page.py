@@ -38,8 +38,8 @@ def server():
 
 
 @pytest.fixture
-def ask(server):
-    def ask(action, headers=("X-Samref",), **given):
+def post(server):
+    def post(action, headers=("X-Samref",), **given):
         known = dict.fromkeys(headers, "1")
         request = urllib.request.Request(server.url + action, json.dumps(given).encode(), known)
         try:
@@ -48,7 +48,7 @@ def ask(server):
         except urllib.error.HTTPError as error:
             return {"status": error.code, **json.load(error)}
 
-    return ask
+    return post
 
 
 def sent(path):
@@ -61,18 +61,18 @@ def masks():
 
 
 @pytest.fixture
-def opened(ask, tmp_path):
+def opened(post, tmp_path):
     Image.fromarray(photo(SIZE, 0)).save(tmp_path / "my photo.png")
-    return ask("photo", **sent(tmp_path / "my photo.png"))
+    return post("photo", **sent(tmp_path / "my photo.png"))
 
 
-def refined(ask, opened, masks, **changed):
+def refined(post, opened, masks, **changed):
     settings = {**default_settings(), **PLAIN, **changed}
-    return ask("refine", photo=opened["photo"], masks=[drawn_url(m) for m in masks], settings=settings, preset="paper")
+    return post("refine", photo=opened["photo"], masks=[drawn_url(m) for m in masks], settings=settings, preset="paper")
 
 
-def test_several_drawn_masks_come_back_refined_with_their_candidates(ask, opened, masks):
-    answer = refined(ask, opened, masks)
+def test_several_drawn_masks_come_back_refined_with_their_candidates(post, opened, masks):
+    answer = refined(post, opened, masks)
     assert opened["size"] == [80, 48]
     assert [one["flag"] for one in answer["objects"]] == ["refined", "refined"]
     for one in answer["objects"]:
@@ -84,8 +84,8 @@ def test_several_drawn_masks_come_back_refined_with_their_candidates(ask, opened
     assert "verdict.enabled=False" in answer["command"] and "backbone=tiny" in answer["command"]
 
 
-def test_what_was_rejected_is_there_with_its_reason(ask, opened, masks):
-    answer = refined(ask, opened, masks, **{"guard.enabled": True, "prompts": "point", "verdict.enabled": False})
+def test_what_was_rejected_is_there_with_its_reason(post, opened, masks):
+    answer = refined(post, opened, masks, **{"guard.enabled": True, "prompts": "point", "verdict.enabled": False})
     (kept,) = [one for one in answer["objects"] if one["flag"] == "kept"][:1]
     assert "rejected" in [choice["name"] for choice in kept["choices"]]
 
@@ -97,13 +97,13 @@ def expected_masks(masks):
     return refiner.refine(photo(SIZE, 0), masks, keep_candidates=True)
 
 
-def test_what_is_chosen_is_what_is_saved_in_every_format(ask, opened, masks):
-    refined(ask, opened, masks)
+def test_what_is_chosen_is_what_is_saved_in_every_format(post, opened, masks):
+    refined(post, opened, masks)
     expected = expected_masks(masks)
     chosen = np.array([expected.candidates[0, 2], masks[1]])
 
     def save(form, names=("3", "coarse")):
-        answer = ask("save", photo=opened["photo"], chosen=list(names), form=form)
+        answer = post("save", photo=opened["photo"], chosen=list(names), form=form)
         return answer["name"], base64.b64decode(answer["content"])
 
     name, content = save("png")
@@ -122,58 +122,58 @@ def test_what_is_chosen_is_what_is_saved_in_every_format(ask, opened, masks):
         assert (decode(record["segmentation"], SIZE) == mask).all()
 
 
-def test_folders_are_walked_through_and_written_as_they_came(ask, tmp_path):
+def test_folders_are_walked_through_and_written_as_they_came(post, tmp_path):
     data = make_folder(tmp_path / "data", names=["a", "b"], size=SIZE)
     places = {key: str(tmp_path / "data" / key) for key in ("images", "masks")}
-    assert ask("folder", **places, output=str(tmp_path / "out")) == {"names": ["a", "b"], "written": [False, False]}
+    assert post("folder", **places, output=str(tmp_path / "out")) == {"names": ["a", "b"], "written": [False, False]}
     for index, choice in ((0, "2"), (1, "coarse")):
-        item = ask("item", index=index)
+        item = post("item", index=index)
         shown = np.array([mask_of(url, SIZE) for url in item["masks"]])
-        refined(ask, item, shown)
-        assert ask("accept", photo=item["photo"], chosen=[choice])["files"] == [
+        refined(post, item, shown)
+        assert post("accept", photo=item["photo"], chosen=[choice])["files"] == [
             str(tmp_path / "out" / f"{'ab'[index]}.png")
         ]
-    assert ask("folder", **places, output=str(tmp_path / "out"))["written"] == [True, True]
+    assert post("folder", **places, output=str(tmp_path / "out"))["written"] == [True, True]
     (tmp_path / "out" / "b.png").unlink()
-    assert ask("keep", photo=item["photo"])["files"] == [str(tmp_path / "out" / "b.png")]
+    assert post("keep", photo=item["photo"])["files"] == [str(tmp_path / "out" / "b.png")]
     assert (tmp_path / "out" / "b.png").read_bytes() == (data / "masks" / "b.png").read_bytes()
     first = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED) > 0
     assert (first != (cv2.imread(str(data / "masks" / "a.png"), cv2.IMREAD_UNCHANGED) > 0)).any()
-    refined(ask, item, np.concatenate([shown, shown]))
-    answer = ask("accept", photo=item["photo"], chosen=["coarse", "coarse"])
+    refined(post, item, np.concatenate([shown, shown]))
+    answer = post("accept", photo=item["photo"], chosen=["coarse", "coarse"])
     assert answer["problem"].startswith("2 masks are drawn; expected 1, as in the files of b")
 
 
-def test_a_mask_file_is_read_for_its_photo(ask, opened, tmp_path, masks):
+def test_a_mask_file_is_read_for_its_photo(post, opened, tmp_path, masks):
     save_mask(tmp_path / "mask.png", masks[0])
-    answer = ask("mask", photo=opened["photo"], **sent(tmp_path / "mask.png"))
+    answer = post("mask", photo=opened["photo"], **sent(tmp_path / "mask.png"))
     assert (mask_of(answer["mask"], SIZE) == masks[0]).all()
 
 
-def test_what_does_not_fit_is_one_sentence(ask, opened, tmp_path, masks):
+def test_what_does_not_fit_is_one_sentence(post, opened, tmp_path, masks):
     save_mask(tmp_path / "small.png", masks[0][:-1])
     Image.fromarray(photo(SIZE, 1)).save(tmp_path / "colors.png")
     for name, sentence in (("small.png", "the mask file is (47, 80)"), ("colors.png", "colors.png")):
-        answer = ask("mask", photo=opened["photo"], **sent(tmp_path / name))
+        answer = post("mask", photo=opened["photo"], **sent(tmp_path / name))
         assert answer["status"] == 422 and sentence in answer["problem"] and "\n" not in answer["problem"]
-    assert "the mask is empty" in refined(ask, opened, np.zeros_like(masks))["problem"]
-    assert "expected a number above 0" in refined(ask, opened, masks, **{"prompts.mask.gamma": 0})["problem"]
-    refined(ask, opened, masks)
+    assert "the mask is empty" in refined(post, opened, np.zeros_like(masks))["problem"]
+    assert "expected a number above 0" in refined(post, opened, masks, **{"prompts.mask.gamma": 0})["problem"]
+    refined(post, opened, masks)
     for given, sentence in (
         ({"chosen": ["coarse"], "form": "png"}, "1 masks are chosen; expected one choice for each of 2"),
         ({"chosen": ["9", "coarse"], "form": "png"}, "there is no mask 9 to save"),
         ({"chosen": ["1", "coarse"], "form": "gif"}, "there is no format gif"),
     ):
-        assert sentence in ask("save", photo=opened["photo"], **given)["problem"]
-    assert "of no folder" in ask("keep", photo=opened["photo"])["problem"]
-    assert "not open any more" in ask("save", photo="none", chosen=[], form="png")["problem"]
-    assert ask("settings")["status"] == 400
-    assert "is not a folder" in ask("folder", images="no", masks="such", output="x")["problem"]
+        assert sentence in post("save", photo=opened["photo"], **given)["problem"]
+    assert "of no folder" in post("keep", photo=opened["photo"])["problem"]
+    assert "not open any more" in post("save", photo="none", chosen=[], form="png")["problem"]
+    assert post("settings")["status"] == 400
+    assert "is not a folder" in post("folder", images="no", masks="such", output="x")["problem"]
 
 
-def test_pages_of_other_sites_get_no_answer(ask, server):
-    assert ask("example", headers=())["status"] == 403
-    assert ask("nothing")["status"] == 403
+def test_pages_of_other_sites_get_no_answer(post, server):
+    assert post("example", headers=())["status"] == 403
+    assert post("nothing")["status"] == 403
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(server.url + "etc/passwd")
 
@@ -187,8 +187,8 @@ def test_the_document_refers_to_nothing_outside_itself(server):
     assert all(f'data-key="{key}"' in text for key in LABELS)
 
 
-def test_a_preset_moves_the_controls(ask):
-    assert ask("settings", preset="released") == default_settings("released")
+def test_a_preset_moves_the_controls(post):
+    assert post("settings", preset="released") == default_settings("released")
 
 
 def test_soft_edges_are_cut_at_half():

@@ -37,7 +37,7 @@ def test_shards_that_a_cluster_refines_are_what_one_run_leaves(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["hydra/launcher=slurm"], "where nodes have no GPU, hydra/launcher=slurm_cpu asks for none"),
+        (["hydra/launcher=slurm"], "where nodes have no GPU, hydra/launcher=slurm_cpu requests none"),
         (["hydra/launcher=slurm_cpu", "hydra.launcher.partition=no_such"], "is one that `sinfo` lists"),
         (["hydra/launcher=slurm_cpu", "hydra.launcher.mem_gb=900000"], "hydra.launcher."),
     ],

@@ -12,7 +12,7 @@ from samref.backbones.fast.upscaling import nest, raster
 
 
 class PyramidMaskDecoder(MaskDecoder):
-    """One more output token, whether the object is there, stands before the others; nothing here asks for it."""
+    """One more output token, whether the object is there, stands before the others; nothing here needs it."""
 
     iou_index = 1
 
