@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from samref.callbacks.announced import Announced
 from samref.callbacks.run_statistics import RunStatistics
 from samref.errors import OutputError
 from samref.io.atomic import Note, changed_files, missing_files
 
 FILE = ".resume.sqlite"
+# In place of the image of a file: a killed process was about to write it.
+UNRECORDED = ""
 FORMAT = 1  # raised whenever the tables change; a log of another format is left behind unread
 TABLES = """
 CREATE TABLE IF NOT EXISTS results (
@@ -32,7 +35,7 @@ CREATE TABLE IF NOT EXISTS results (
   content BLOB NOT NULL     -- the result, compressed JSON; its checksum is zlib's
 );
 CREATE TABLE IF NOT EXISTS files (
-  path TEXT PRIMARY KEY,    -- below the run's folder where it lies there
+  path TEXT PRIMARY KEY,    -- below the run's folder where it lies there; bytes if it is not UTF-8
   image TEXT,               -- null for files of the run as one
   size INTEGER NOT NULL,
   digest TEXT NOT NULL,
@@ -119,6 +122,7 @@ class ResumeLog:
         if not rank:
             for path in sorted(folder.glob(".resume-*.sqlite")):
                 self._join(path)
+            self._learn(Announced(folder))
 
     def close(self) -> None:
         """Closes the file."""
@@ -284,17 +288,30 @@ class ResumeLog:
                 self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", files)
         _delete(path)
 
+    def _learn(self, announced: Announced) -> None:
+        """Takes over files that a killed process has written, perhaps, and could not record."""
+        rows = [(self._relative(path), UNRECORDED, 0, "", 0, 0) for path in announced.paths()]
+        with self._reporting(), self._base:
+            self._base.executemany("INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+        announced.clear()
+
     def _note(self, image: str | None, notes: Mapping[str, Note], checked: bool = True) -> None:
         rows = [(self._relative(path), image, size, digest, 1, int(checked)) for path, (size, digest) in notes.items()]
         self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def _relative(self, path: str) -> str:
+    def _relative(self, path: str) -> str | bytes:
         # A folder of results may be moved as one.
         absolute, root = os.path.abspath(path), os.path.join(os.path.abspath(self.folder), "")
-        return absolute.removeprefix(root)
+        below = absolute.removeprefix(root)
+        try:
+            below.encode()
+        except UnicodeEncodeError:
+            # SQLite holds no text that is not UTF-8, which names of files may be.
+            return os.fsencode(below)
+        return below
 
-    def _absolute(self, path: str) -> str:
-        return os.path.join(self.folder, path)
+    def _absolute(self, path: str | bytes) -> str:
+        return os.path.join(self.folder, os.fsdecode(path))
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samref.callbacks.announced import Announced
 from samref.callbacks.outcome import Outcome
 from samref.callbacks.refinement_json import to_json
 from samref.callbacks.resume import SampleResult
@@ -45,18 +46,18 @@ class Measure:
 class Write:
     """Hands masks to the data set's own writer, and writes the three candidates."""
 
-    def __init__(self, masks: MaskWriter | None, candidates: Path | None) -> None:
-        self.masks, self.candidates = masks, candidates
+    def __init__(self, masks: MaskWriter | None, candidates: Path | None, announce: Announced | None = None) -> None:
+        self.masks, self.candidates, self.announce = masks, candidates, announce
 
     def __call__(self, sample: Sample | Failure | Idle, outcome: Outcome) -> None:
         """See `Step`: `files`, `kept`."""
         if not isinstance(sample, Sample) or outcome.refinement is None:
             return
         if self.masks is not None:
-            with noting_files() as outcome.files[MASKS], written_together():
+            with noting_files() as outcome.files[MASKS], written_together(self.announce):
                 outcome.kept = self.masks.write(sample, outcome.refinement)
         if self.candidates is not None:
-            with noting_files() as outcome.files[CANDIDATES], written_together():
+            with noting_files() as outcome.files[CANDIDATES], written_together(self.announce):
                 if outcome.refinement.candidates is not None:
                     write_candidates(self.candidates, sample, outcome.refinement)
 

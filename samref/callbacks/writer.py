@@ -8,6 +8,7 @@ from typing import Any
 import torch.distributed as dist
 from lightning import Callback, LightningModule, Trainer
 
+from samref.callbacks.announced import Announced
 from samref.callbacks.outcome import Outcome
 from samref.callbacks.steps import Write
 from samref.callbacks.taken_up import TakenUp
@@ -19,7 +20,12 @@ class Writer(Callback):
     """Hands each refinement to the data set's own writer."""
 
     def __init__(
-        self, dataset: MaskDataset, masks: Path | None, candidates: Path | None, taken_up: TakenUp | None = None
+        self,
+        dataset: MaskDataset,
+        masks: Path | None,
+        candidates: Path | None,
+        taken_up: TakenUp | None = None,
+        announce: Announced | None = None,
     ) -> None:
         """Chooses what is written.
 
@@ -28,9 +34,10 @@ class Writer(Callback):
             masks: folder of the refined masks, or None.
             candidates: folder of the candidates, or None.
             taken_up: images that earlier runs have written.
+            announce: is called with the files of an image before they appear.
         """
         self.masks: MaskWriter | None = dataset.writer(masks) if masks else None
-        self.image_step, self.taken_up = Write(self.masks, candidates), taken_up or TakenUp()
+        self.image_step, self.taken_up = Write(self.masks, candidates, announce), taken_up or TakenUp()
         self.kept: list[tuple[str | int, Any]] = []
         self.closed: dict[str, Note] = {}
 

@@ -14,6 +14,7 @@ from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from samref.callbacks.announced import Announced
 from samref.callbacks.evaluator import Evaluator
 from samref.callbacks.gallery import heading
 from samref.callbacks.progress import label_of
@@ -100,7 +101,8 @@ def _refine(job: Job, data: Data, output: Path | None, command: str, clock: Cloc
         module = SampleDataModule(data.samples, workers, done=taken_up.images)
         evaluator = Evaluator(data.dataset, module.limited_ids, taken_up)
         candidates = config.folder / "candidates" if config.save_candidates else None
-        writer = Writer(data.dataset, output, candidates, taken_up)
+        announced = Announced(config.folder)
+        writer = Writer(data.dataset, output, candidates, taken_up, announced)
         chosen = _chosen_callbacks(config, command, data, evaluator, taken_up)
         samples_csv = config.folder / "samples.csv"
         summary = RunReport(samples_csv, data.dataset.problems, job.log, data.keys(ready.wanted), taken_up)
@@ -110,6 +112,7 @@ def _refine(job: Job, data: Data, output: Path | None, command: str, clock: Cloc
     if first_process():
         job.log.record_outputs(outputs, checked=False)
         job.log.record_outputs(writer.closed)
+        announced.clear()
         left_over = job.log.left_over([*summary.files, *job.log.files_of(taken_up.images)])
     outcome = RunOutcome(
         experiment=config.name,

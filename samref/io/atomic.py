@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -115,10 +115,13 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def written_together() -> Iterator[None]:
+def written_together(announce: Callable[[list[Path]], None] | None = None) -> Iterator[None]:
     """Files that are written inside the block appear at its end, none of them if it fails.
 
     They go to the disk at once, which is several times faster than one after another.
+
+    Args:
+        announce: is called with their paths before the first of them appears.
     """
     waiting: list[tuple[Path, Path]] = []
     token = _waiting.set(waiting)
@@ -126,6 +129,8 @@ def written_together() -> Iterator[None]:
         yield
         with ThreadPoolExecutor(AT_ONCE) as threads:
             list(threads.map(_sync, [temporary for temporary, _ in waiting]))
+        if announce is not None:
+            announce([path for _, path in waiting])
         for temporary, path in waiting:
             _move(temporary, path)
     except BaseException:

@@ -4,6 +4,8 @@ import zlib
 import numpy as np
 import pytest
 
+from samref.callbacks.announced import FILE as ANNOUNCED
+from samref.callbacks.announced import Announced
 from samref.callbacks.refinement_json import from_json, to_json
 from samref.callbacks.resume import FILE, ResumeLog, SampleResult, Wanted
 from samref.callbacks.run_statistics import RunStatistics
@@ -74,6 +76,30 @@ def test_files_of_what_is_no_longer_an_input_are_left_over_as_long_as_they_are_t
     assert log.left_over(mine) == [str(log.folder / "gone.txt")]
     (log.folder / "gone.txt").unlink()
     assert log.left_over(mine) == []
+
+
+def test_names_of_files_need_not_be_utf8(log):
+    record(log, "\udc80")
+    (path,) = log.files_of(["\udc80"])
+    assert log.reusable({"\udc80": Wanted("key")}, ["masks"]) == ["\udc80"]
+    assert log.notes(log.folder / "\udc80.txt") is not None
+    assert log.left_over([]) == [path] == [str(log.folder / "\udc80.txt")]
+
+
+def test_a_file_that_a_killed_process_could_not_record_is_left_over_too(tmp_path):
+    announced, first = Announced(tmp_path), ResumeLog(tmp_path)
+    record(first, "a")
+    announced([tmp_path / "a.txt", tmp_path / "moved.txt"])
+    announced([tmp_path / "never\n\udc80.txt"])
+    (tmp_path / "moved.txt").write_text("masks")
+    first.close()
+    with (tmp_path / ANNOUNCED).open("a") as file:
+        file.write('"a line that was cu')
+    again = ResumeLog(tmp_path)
+    assert again.left_over(again.files_of(["a"])) == [str(tmp_path / "moved.txt")]
+    assert again.reusable({"a": Wanted("key")}, ["masks"]) == ["a"], "what was recorded stays so"
+    assert again.changed(["a"]) == again.missing_outputs() == announced.paths() == []
+    again.close()
 
 
 def test_a_file_that_another_image_writes_now_is_no_longer_of_the_first(log):

@@ -9,7 +9,13 @@ from samref.io.atomic import PARTIAL, atomic_path, noting_files, write_bytes, wr
 
 def test_files_that_are_written_together_appear_at_the_end_in_their_order(tmp_path):
     write_text(tmp_path / "1", "old")
-    with noting_files() as notes, written_together():
+    announced = []
+
+    def announce(paths):
+        assert not (tmp_path / "2").exists()
+        announced.extend(paths)
+
+    with noting_files() as notes, written_together(announce):
         for k in range(20):
             write_bytes(tmp_path / str(k), b"new")
         # The last one counts, as one after another.
@@ -21,6 +27,7 @@ def test_files_that_are_written_together_appear_at_the_end_in_their_order(tmp_pa
         **{str(k): b"new" for k in range(20)},
         "3": b"newest",
     }
+    assert announced == [tmp_path / str(k) for k in (*range(20), 3)]
     assert list(notes) == [str(tmp_path / str(k)) for k in range(20)]
     assert notes[str(tmp_path / "3")][0] == len(b"newest")
 
