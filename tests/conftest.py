@@ -8,6 +8,9 @@ from functools import cache
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+# Files that outlive a power cut are not what is tested, and disks take milliseconds for each.
+os.fsync = lambda file: None
+
 # Lightning looks through the metadata of all installed packages whenever a trainer is made, in vain; the suite makes a
 # thousand.
 importlib.metadata.entry_points = cache(importlib.metadata.entry_points)
