@@ -80,7 +80,7 @@ def random_backbone(name: str, device: torch.device) -> SamBackbone:
     backbone = kind("benchmark", modules)
     if any(parameter.is_meta for parameter in backbone.parameters()):
         backbone.to_empty(device=device)
-        # Emptied with the parameters, the pixel statistics are made anew.
+        # `to_empty` took the values of the pixels' mean and deviation too; a new one has them.
         backbone = kind("benchmark", modules)
         with torch.no_grad():
             for tensor in (*backbone.parameters(), *backbone.prompt_encoder.buffers()):

@@ -116,7 +116,7 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def written_together(announce: Callable[[list[Path]], None] | None = None) -> Iterator[None]:
-    """Files that are written inside the block appear at its end, none of them if it fails.
+    """Files that are written inside the block appear at its end; none does if the block fails, or the disk.
 
     They go to the disk at once, which is several times faster than one after another.
 

@@ -59,7 +59,7 @@ def read_elements(path: Path, lists: Collection[str]) -> Iterator[Element]:
 
 
 def encoding_of(path: Path) -> str:
-    """How a JSON file is encoded, as its first bytes tell.
+    """How a JSON file is encoded, as its first bytes show.
 
     Raises:
         OSError: if it cannot be read.

@@ -18,7 +18,7 @@ MOST_RUNS = 500
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs of one group, as their reports tell.
+    """The runs of one group, as their reports have them.
 
     Attributes:
         project: on the server.

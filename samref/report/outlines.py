@@ -47,7 +47,7 @@ def outline(mask: BoolArray, limit: int = MAX_PATH_BYTES) -> str:
 
 
 def shortened(value: float) -> str:
-    """A coordinate with one digit behind the point, where there is one to tell.
+    """A coordinate with one digit behind the point, where it is not 0.
 
     >>> shortened(3.0), shortened(0.25)
     ('3', '0.2')

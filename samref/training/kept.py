@@ -1,4 +1,4 @@
-"""What is asked for again at every pass, kept in memory while there is room."""
+"""What every pass over the data needs again, kept in memory while there is room."""
 
 from __future__ import annotations
 
